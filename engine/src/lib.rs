@@ -1,1 +1,18 @@
+//! The engine: what may happen, as plain functions from a view and a command to a decision.
+//!
+//! No I/O, clock, randomness or async: time and random bytes come in with the command, and what is to change goes out
+//! as one [`journal::Batch`]. Rules of the Matrix specification live here; HTTP does not.
 
+mod cx;
+mod decision;
+mod draft;
+mod reject;
+
+pub mod changes;
+pub mod room;
+pub mod tables;
+
+pub use cx::{Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, Requester, Server, class};
+pub use decision::{Decided, Decision, Stop};
+pub use draft::Draft;
+pub use reject::{Message, Reject};

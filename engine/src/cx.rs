@@ -1,0 +1,183 @@
+//! What every command is decided from: a view, the server it runs on, and who asks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use journal::{Class, Name, Timestamp, View};
+use ruma::{
+    DeviceId, EventId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, ServerName, UserId, api::appservice::Registration,
+    signatures::Ed25519KeyPair,
+};
+
+/// The retention classes of the journal, by number. Stored in rows' headers: append, never renumber.
+pub mod class {
+    use journal::Class;
+
+    /// Events, and whatever hangs on them: relations, receipts, counts, indices, transaction ids.
+    pub const TEXT: Class = Class(0);
+    /// To-device messages: L and the Megolm rotation period.
+    pub const TO_DEVICE: Class = Class(1);
+    /// Media, and the day's account of uploads.
+    pub const MEDIA: Class = Class(2);
+    /// Things of minutes: login tokens, interactive-auth sessions, replaced refresh tokens.
+    pub const MINUTES: Class = Class(3);
+    /// The short queue of an appservice's or push gateway's deliveries.
+    pub const OUTBOX: Class = Class(4);
+}
+
+/// The Megolm rotation period set in rooms that Vestibule makes (one hour): keys for a message sent just before a
+/// rotation have to outlive it.
+pub const MEGOLM_ROTATION_MS: u64 = 3_600_000;
+
+/// The lifetime of [`class::MINUTES`].
+pub const MINUTES_MS: u64 = 3_600_000;
+
+/// What the engine knows of the server it decides for. Fixed while the process runs.
+pub struct Server {
+    /// The part after the colon in ids.
+    pub name: OwnedServerName,
+    /// Signs events.
+    pub signing_key: Ed25519KeyPair,
+    /// The version of rooms made without asking for one.
+    pub default_room_version: RoomVersionId,
+    /// L in milliseconds.
+    pub retention_ms: u64,
+    /// Bytes of one upload at most.
+    pub upload_size_max: u64,
+    /// Bytes one user may upload in any 24 hours.
+    pub upload_per_day: u64,
+    /// Whether anybody may register.
+    pub registration_open: bool,
+    /// Application services, by their id.
+    pub appservices: BTreeMap<String, Appservice>,
+    /// How often per second one user may send; `None`: as often as they like.
+    pub rates_enabled: bool,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Whether `user_id` lives here.
+    #[must_use]
+    pub fn is_local(&self, user_id: &UserId) -> bool {
+        user_id.server_name() == self.name
+    }
+
+    /// The server's name as a reference.
+    #[must_use]
+    pub fn name(&self) -> &ServerName {
+        &self.name
+    }
+}
+
+/// A registered application service.
+#[derive(Clone, Debug)]
+pub struct Appservice {
+    /// Its registration.
+    pub registration: Registration,
+    /// `@sender_localpart:server`.
+    pub user_id: OwnedUserId,
+    /// The compiled namespaces live in the shell; the engine asks this.
+    pub interest: std::sync::Arc<dyn Interest>,
+}
+
+/// Which names an application service has asked for
+/// ([spec v1.19, Application Service API § Registration](https://spec.matrix.org/v1.19/application-service-api/#registration)).
+pub trait Interest: fmt::Debug + Send + Sync {
+    /// Whether the user is in its `users` namespace (or is its own sender).
+    fn user(&self, user_id: &UserId) -> bool;
+    /// Whether the user is in an exclusive `users` namespace.
+    fn user_exclusive(&self, user_id: &UserId) -> bool;
+    /// Whether the alias is in its `aliases` namespace.
+    fn alias(&self, alias: &str) -> bool;
+    /// Whether the alias is in an exclusive `aliases` namespace.
+    fn alias_exclusive(&self, alias: &str) -> bool;
+    /// Whether the room is in its `rooms` namespace.
+    fn room(&self, room_id: &RoomId) -> bool;
+}
+
+/// A view, the server, and short names for what every command does with them.
+#[derive(Clone, Copy)]
+pub struct Cx<'a> {
+    /// Everything committed so far, with expiry judged at the command's moment.
+    pub view: &'a dyn View,
+    /// The server.
+    pub server: &'a Server,
+}
+
+impl fmt::Debug for Cx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx").field("seq", &self.view.seq()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Cx<'a> {
+    /// Over a view.
+    #[must_use]
+    pub const fn new(view: &'a dyn View, server: &'a Server) -> Self {
+        Self { view, server }
+    }
+
+    /// The command's moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.view.now()
+    }
+
+    /// A user's name in keys.
+    #[must_use]
+    pub fn user(&self, user_id: &UserId) -> Name {
+        self.view.name(user_id.as_str())
+    }
+
+    /// A room's name in keys.
+    #[must_use]
+    pub fn room(&self, room_id: &RoomId) -> Name {
+        self.view.name(room_id.as_str())
+    }
+
+    /// An event's name in keys.
+    #[must_use]
+    pub fn event(&self, event_id: &EventId) -> Name {
+        self.view.name(event_id.as_str())
+    }
+
+    /// A device's name in keys (always beside its user's).
+    #[must_use]
+    pub fn device(&self, device_id: &DeviceId) -> Name {
+        self.view.name(device_id.as_str())
+    }
+
+    /// Any other text's name in keys.
+    #[must_use]
+    pub fn name(&self, natural: &str) -> Name {
+        self.view.name(natural)
+    }
+
+    /// The retention class of a room's events.
+    #[must_use]
+    pub const fn text_class(&self) -> Class {
+        class::TEXT
+    }
+
+    /// When an event received now expires (D1).
+    #[must_use]
+    pub fn text_expiry(&self) -> Timestamp {
+        self.now().plus_ms(self.server.retention_ms)
+    }
+}
+
+/// Who asks, as the access token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requester {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device, if the token belongs to one (an application service's may not).
+    pub device_id: Option<ruma::OwnedDeviceId>,
+    /// The application service that asks, for itself or for a user in its namespace.
+    pub appservice: Option<String>,
+}
