@@ -1,6 +1,9 @@
-//! Batches: all that one request changes, as plain data.
+//! Batches: all that one request changes, as plain data. The byte form is in `wire.rs`.
 
-use crate::{Class, Epoch, Name, Seq, TableInfo, Timestamp};
+use crate::{
+    Class, Epoch, Name, Seq, TableInfo, Timestamp,
+    wire::{KEY_BYTES_MAX, SEAL_OVERHEAD, TOPICS_MAX},
+};
 
 /// Whom to wake when the batch is on disk. What a topic stands for is the caller's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,6 +118,18 @@ impl Batch {
         (self.now, self.preconditions, self.ops, self.wake)
     }
 
+    /// That it is within [`LIMITS`].
+    ///
+    /// # Errors
+    /// [`BatchTooLarge`] when it is not.
+    pub fn check_limits(&self) -> Result<(), BatchTooLarge> {
+        let sizes = self.ops.iter().map(|op| match op {
+            Op::Put { key, value, .. } => (key.len(), value.len()),
+            Op::Delete { key, .. } => (key.len(), 0),
+        });
+        check_limits(sizes, &self.preconditions, self.wake.len(), 0)
+    }
+
     pub(crate) fn push_put(
         &mut self,
         table: &TableInfo,
@@ -171,6 +186,52 @@ pub struct SealedBatch {
     pub ops: Vec<SealedOp>,
     /// Whom to wake when it is on disk.
     pub wake: Vec<Topic>,
+}
+
+impl SealedBatch {
+    /// Bytes of its keys and sealed values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sizes().map(|(key, value)| key + value).sum()
+    }
+
+    /// That it is within [`LIMITS`], with what sealing adds to each value.
+    ///
+    /// # Errors
+    /// [`BatchTooLarge`] when it is not.
+    pub fn check_limits(&self) -> Result<(), BatchTooLarge> {
+        check_limits(self.sizes(), &self.preconditions, self.wake.len(), SEAL_OVERHEAD)
+    }
+
+    fn sizes(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.ops.iter().map(|op| match op {
+            SealedOp::Put { key, sealed, .. } => (key.len(), sealed.len()),
+            SealedOp::Delete { key, .. } => (key.len(), 0),
+        })
+    }
+}
+
+fn check_limits(
+    sizes: impl Iterator<Item = (usize, usize)>,
+    preconditions: &[Precondition],
+    topics: usize,
+    overhead: usize,
+) -> Result<(), BatchTooLarge> {
+    let (mut bytes, mut ops, mut key_max) = (0_usize, 0_usize, 0);
+    for (key, value) in sizes {
+        bytes = bytes.saturating_add(key).saturating_add(value.saturating_sub(overhead));
+        ops += 1;
+        key_max = key_max.max(key);
+    }
+    for precondition in preconditions {
+        key_max = key_max.max(precondition.key.len());
+    }
+    let fits = bytes <= LIMITS.bytes_max
+        && ops <= LIMITS.ops_max
+        && preconditions.len() <= LIMITS.preconditions_max
+        && topics <= TOPICS_MAX
+        && key_max <= KEY_BYTES_MAX;
+    if fits { Ok(()) } else { Err(BatchTooLarge { bytes, ops }) }
 }
 
 /// How a commit ended.

@@ -9,6 +9,7 @@
 //!
 //! The journal knows nothing of Matrix.
 
+mod apply;
 mod batch;
 mod digest;
 mod epoch;
@@ -20,11 +21,11 @@ mod row;
 mod seal;
 mod sealer;
 mod seq;
+mod stored;
 mod table;
 mod view;
+mod wire;
 
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 
@@ -32,11 +33,12 @@ pub use batch::{Batch, BatchTooLarge, LIMITS, Limits, Op, Outcome, Precondition,
 pub use digest::Digest;
 pub use epoch::{Class, ClassTable, Epoch, Retention};
 pub use key::{Component, Key, KeyError, KeyReader, KeyWriter, Prefix};
-pub use keyring::{Keyring, KeyringError, RootKey};
-pub use memory::MemoryJournal;
+pub use keyring::{Keyring, KeyringError, MediaKey, RootKey, RootKeyError};
+pub use memory::{MemoryJournal, MemoryView};
 pub use name::{Name, NameKey};
 pub use row::{RawRow, Row};
 pub use sealer::Sealer;
 pub use seq::{Seq, Stamp, Timestamp};
-pub use table::{Residence, Table, TableInfo};
+pub use table::{Expiring, Lasting, Residence, Scan, Table, TableInfo};
 pub use view::{Direction, Journal, RawScan, ReadError, ScanRange, View};
+pub use wire::WireError;
