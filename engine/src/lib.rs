@@ -9,6 +9,7 @@ mod draft;
 mod reject;
 
 pub mod changes;
+pub mod push;
 pub mod room;
 pub mod tables;
 

@@ -1,0 +1,1 @@
+//! The predefined rules read off the event answer as ruma's rules do.
