@@ -1,11 +1,12 @@
 //! What a command comes to.
 
+use std::fmt;
+
 use journal::{Batch, ReadError};
 
 use crate::Reject;
 
 /// What a command decided. Nothing has happened yet.
-#[derive(Debug)]
 pub enum Decision<T> {
     /// Commit the batch; when it is on disk, answer `output`.
     Commit {
@@ -16,6 +17,16 @@ pub enum Decision<T> {
     },
     /// Nothing has to change: answer at once.
     Done(T),
+}
+
+impl<T: fmt::Debug> fmt::Debug for Decision<T> {
+    /// Without the batch: its values are plain.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commit { output, .. } => f.debug_struct("Commit").field("output", output).finish_non_exhaustive(),
+            Self::Done(output) => f.debug_tuple("Done").field(output).finish(),
+        }
+    }
 }
 
 impl<T> Decision<T> {

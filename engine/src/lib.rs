@@ -8,7 +8,10 @@ mod decision;
 mod draft;
 mod reject;
 
+pub mod account;
 pub mod changes;
+pub mod platform;
+pub mod policy;
 pub mod push;
 pub mod room;
 pub mod tables;

@@ -37,6 +37,9 @@ pub enum Reject {
         /// The device still exists and the client may log in to it again.
         soft_logout: bool,
     },
+    /// `M_UNKNOWN_DEVICE` (MSC4326): an application service asks for a device that the user does not have.
+    #[error("this user has no such device; create it first")]
+    UnknownDevice,
     /// `M_USER_IN_USE`
     #[error("this user name is taken; choose another")]
     UserInUse,

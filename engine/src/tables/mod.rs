@@ -1,6 +1,10 @@
 //! Every table of the server, by area. Ids are never reused: rooms 1–49, accounts 50–99, keys 100–149, sync 150–199,
 //! media 200–219, platform 220–259, outbox 260–279.
 
+mod accounts;
+mod platform;
 mod rooms;
 
+pub use accounts::*;
+pub use platform::*;
 pub use rooms::*;

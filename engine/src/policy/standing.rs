@@ -1,0 +1,96 @@
+//! What a user is to the policy, with what the policy has to know of them.
+
+use journal::ReadError;
+use ruma::{OwnedUserId, UserId};
+
+use crate::{
+    Cx,
+    tables::{self, HostRow, ParticipantRow, UserKind},
+};
+
+/// The localpart of the support user, played by the bridge.
+const SUPPORT: &str = "support";
+
+/// What a user is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Belongs to no organization; also users of application services, and users who don't exist.
+    Plain,
+    /// `@support`, while an application service plays it.
+    Support,
+    /// A host.
+    Host {
+        /// What the platform says of them.
+        row: HostRow,
+        /// Whether chat is switched on for their account.
+        chat_enabled: bool,
+    },
+    /// A participant.
+    Participant {
+        /// What the platform says of them.
+        row: ParticipantRow,
+        /// Whether chat is switched on for the inviter's account.
+        chat_enabled: bool,
+    },
+}
+
+impl Standing {
+    /// Whether chat is switched on for them (F12).
+    #[must_use]
+    pub const fn chat_enabled(&self) -> bool {
+        match self {
+            Self::Plain | Self::Support => true,
+            Self::Host { chat_enabled, .. } | Self::Participant { chat_enabled, .. } => *chat_enabled,
+        }
+    }
+}
+
+/// What `user` is.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn standing(cx: &Cx<'_>, user: &UserId) -> Result<Standing, ReadError> {
+    if is_support(cx, user) {
+        return Ok(Standing::Support);
+    }
+    let name = cx.user(user);
+    let Some(kind) = tables::USERS.get(cx.view, &(name,))?.map(|row| row.value.kind) else {
+        return Ok(Standing::Plain);
+    };
+    match kind {
+        UserKind::Plain | UserKind::Appservice => Ok(Standing::Plain),
+        UserKind::Host => {
+            let row = tables::HOST_USERS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "host_users" })?.value;
+            let chat_enabled = chat_enabled(cx, &row)?;
+            Ok(Standing::Host { row, chat_enabled })
+        }
+        UserKind::Participant => {
+            let row = tables::PARTICIPANTS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "participants" })?.value;
+            let chat_enabled = match tables::HOST_USERS.get(cx.view, &(cx.user(&row.inviter),))? {
+                Some(host) => chat_enabled(cx, &host.value)?,
+                None => false,
+            };
+            Ok(Standing::Participant { row, chat_enabled })
+        }
+    }
+}
+
+/// Whether `user` is support: `@support` of this server, in the namespace of an application service.
+#[must_use]
+pub fn is_support(cx: &Cx<'_>, user: &UserId) -> bool {
+    user.localpart() == SUPPORT && cx.server.is_local(user) && cx.server.appservices.values().any(|appservice| appservice.interest.user(user))
+}
+
+/// `@support:<server>`, whether or not anybody plays it.
+#[must_use]
+pub fn support_user_id(cx: &Cx<'_>) -> OwnedUserId {
+    match UserId::parse_with_server_name(SUPPORT, cx.server.name()) {
+        Ok(user_id) => user_id,
+        Err(error) => unreachable!("a constant localpart is valid: {error}"),
+    }
+}
+
+fn chat_enabled(cx: &Cx<'_>, host: &HostRow) -> Result<bool, ReadError> {
+    let key = (cx.name(&host.organization), cx.name(&host.account));
+    Ok(tables::ORGANIZATION_ACCOUNTS.get(cx.view, &key)?.is_some_and(|row| row.value.chat_enabled))
+}

@@ -1,0 +1,126 @@
+//! The platform's side: organizations, accounts, hosts, sessions with their participants, and the keys of its interface.
+//!
+//! The platform's own ids stand in values only; keys hold their hashes.
+
+use journal::{Name, Table, Timestamp};
+use ruma::{OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+/// `(organization)`. Written by the platform.
+pub static ORGANIZATIONS: Table<(Name,), OrganizationRow> = Table::lasting(220, "organizations");
+
+/// `(organization, account)`. Written by the platform.
+pub static ORGANIZATION_ACCOUNTS: Table<(Name, Name), OrganizationAccountRow> = Table::lasting(221, "organization_accounts");
+
+/// `(host)`: the platform's id of a host. Written by the platform.
+pub static HOSTS: Table<(Name,), HostRow> = Table::lasting(222, "hosts");
+
+/// `(user)`: the same by Matrix user. Read by the policy.
+pub static HOST_USERS: Table<(Name,), HostRow> = Table::lasting(223, "host_users");
+
+/// `(organization, user)`: the hosts of an organization: their directory.
+pub static ORGANIZATION_HOSTS: Table<(Name, Name), OwnedUserId> = Table::lasting(224, "organization_hosts");
+
+/// `(session)`. Written by the platform; deleted when its rooms and users have been erased (D5).
+pub static SESSIONS: Table<(Name,), SessionRow> = Table::lasting(225, "sessions");
+
+/// `(session, invitee)`: the participants of a session.
+pub static SESSION_INVITEES: Table<(Name, Name), ParticipantRow> = Table::lasting(226, "session_invitees");
+
+/// `(user)`: the same by Matrix user. Read by the policy, and whenever a participant's token is used.
+pub static PARTICIPANTS: Table<(Name,), ParticipantRow> = Table::lasting(227, "participants");
+
+/// `(when, session)`: sessions in the order of what is due: their end, or their erasure. One row per session.
+pub static SESSIONS_DUE: Table<(u64, Name), String> = Table::lasting(228, "sessions_due");
+
+/// `(key)`: keys of the platform interface, hashed.
+pub static PLATFORM_KEYS: Table<(Name,), PlatformKeyRow> = Table::lasting(229, "platform_keys");
+
+/// `(participant, other)`: the one live room of a participant with the inviter, or with support.
+pub static PAIR_ROOMS: Table<(Name, Name), OwnedRoomId> = Table::lasting(230, "pair_rooms");
+
+/// A tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrganizationRow {
+    /// The platform's id.
+    pub organization: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// A part of an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrganizationAccountRow {
+    /// The organization.
+    pub organization: String,
+    /// The platform's id.
+    pub account: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether its hosts and their participants may chat (F12).
+    pub chat_enabled: bool,
+}
+
+/// A host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRow {
+    /// The platform's id.
+    pub host: String,
+    /// The Matrix user.
+    pub user_id: OwnedUserId,
+    /// The organization.
+    pub organization: String,
+    /// The account.
+    pub account: String,
+    /// The name without the account.
+    pub display_name: String,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// The platform's id.
+    pub session: String,
+    /// The host's Matrix user.
+    pub host: OwnedUserId,
+    /// When it is over.
+    pub ends_at: Timestamp,
+    /// Whether its participants have been logged out.
+    pub ended: bool,
+    /// What is due next, and when: the row's place in [`SESSIONS_DUE`].
+    pub due: Timestamp,
+}
+
+/// A participant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantRow {
+    /// The platform's id of the invitee.
+    pub invitee: String,
+    /// The Matrix user.
+    pub user_id: OwnedUserId,
+    /// The session.
+    pub session: String,
+    /// Who invited them.
+    pub inviter: OwnedUserId,
+    /// When the session is over, and with it every token.
+    pub ends_at: Timestamp,
+}
+
+/// A key of the platform interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformKeyRow {
+    /// Its public name, for lists and the audit trail.
+    pub id: String,
+    /// What it may be used for.
+    pub scopes: Vec<Scope>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// The platform's back end: organizations, accounts, hosts, sessions, login tokens.
+    Platform,
+}
