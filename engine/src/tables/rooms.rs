@@ -56,6 +56,16 @@ pub static ROOM_ALIASES: Table<(Name, Name), OwnedRoomAliasId> = Table::lasting(
 /// `(room)`: rooms published in the directory.
 pub static PUBLISHED_ROOMS: Table<(Name,), OwnedRoomId> = Table::lasting(16, "published_rooms");
 
+/// `(room)`: rewritten by every state event and guarded by it, so that state never forks.
+pub static STATE_HEADS: Table<(Name,), StateHeadRow> = Table::lasting(17, "state_heads");
+
+/// The last state event of a room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateHeadRow {
+    /// Its id.
+    pub event_id: OwnedEventId,
+}
+
 /// A room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomRow {
@@ -81,6 +91,17 @@ pub struct StateRow {
     pub pdu: Pdu,
     /// Its number in the batch that wrote it; with the row's version: its stamp.
     pub index: u16,
+    /// Its stamp, when the row has been rewritten since (a redaction).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Stamp>,
+}
+
+impl StateRow {
+    /// Where the event stands, given the version of its row.
+    #[must_use]
+    pub fn stamp(&self, version: journal::Seq) -> Stamp {
+        self.rewritten.unwrap_or_else(|| Stamp::of_row(version, self.index))
+    }
 }
 
 /// An event in a timeline.

@@ -1,0 +1,233 @@
+//! Writing an event that the room has allowed: the rows that hold it, find it, count it and tell of it.
+
+use std::rc::Rc;
+
+use journal::{Stamp, Timestamp};
+use ruma::{
+    OwnedEventId, OwnedUserId, UserId,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+};
+use serde::Deserialize;
+
+use super::{Known, Pdu, RoomDraft};
+use crate::{
+    Reject, Stop,
+    changes::Change,
+    tables::{self, EventRow, ExtremityRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
+};
+
+/// `content["m.relates_to"]`, as far as the server looks into it.
+#[derive(Deserialize)]
+struct RelatesTo {
+    rel_type: Option<String>,
+    event_id: Option<OwnedEventId>,
+    key: Option<String>,
+}
+
+/// The content of `m.room.member`, as far as the server indexes it.
+#[derive(Deserialize)]
+struct MemberContent {
+    membership: MembershipState,
+    displayname: Option<String>,
+    avatar_url: Option<String>,
+}
+
+/// The state that somebody who is invited or knocks may see
+/// ([spec v1.19, § Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state)).
+const STRIPPED_STATE: [StateEventType; 8] = [
+    StateEventType::RoomCreate,
+    StateEventType::RoomJoinRules,
+    StateEventType::RoomName,
+    StateEventType::RoomAvatar,
+    StateEventType::RoomTopic,
+    StateEventType::RoomCanonicalAlias,
+    StateEventType::RoomEncryption,
+    StateEventType::RoomHistoryVisibility,
+];
+
+impl RoomDraft<'_, '_> {
+    /// Writes an allowed event.
+    pub(super) fn store(&mut self, pdu: Pdu, transaction: Option<SentBy>) -> Result<(), Stop> {
+        let cx = self.cx();
+        let stamp = self.draft.next_stamp();
+        let relation = relation_of(&pdu);
+        let expires = self.expiry(relation.as_ref())?;
+        let replaced = self.replaced(&pdu)?;
+        let row = TimelineRow {
+            transaction,
+            redacted_because: None,
+            replaces: replaced.as_ref().map(|known| (*known.pdu).clone()),
+            received: cx.now(),
+            pdu,
+        };
+        let batch = &mut self.draft.batch;
+        let (room, class) = (self.room.name, cx.text_class());
+        tables::TIMELINE.put(batch, &(room, stamp), &row, class, expires);
+        let found = EventRow { room_id: self.room.room_id.clone(), index: stamp.index };
+        tables::EVENTS.put(batch, &(cx.event(&row.pdu.event_id),), &found, class, expires);
+        if let Some((parent, relation)) = relation {
+            tables::RELATIONS.put(batch, &(room, cx.event(&parent), stamp), &relation, class, expires);
+        }
+        let pdu = Rc::new(row.pdu);
+        self.tips = vec![ExtremityRow { event_id: pdu.event_id.clone(), depth: pdu.depth }];
+        self.last = Some(Rc::clone(&pdu));
+        if pdu.state_key.is_some() {
+            self.store_state(&pdu, stamp, replaced)?;
+        }
+        self.tell(&pdu)?;
+        crate::push::notify_members(self.draft, &self.room, &pdu, stamp, expires)?;
+        crate::outbox::event_appended(self.draft, &self.room, &pdu, stamp, expires)?;
+        Ok(())
+    }
+
+    /// D1: a message lives L; an edit, a reaction or a poll's answer never longer than what it belongs to.
+    fn expiry(&self, relation: Option<&(OwnedEventId, RelationRow)>) -> Result<Timestamp, Stop> {
+        let cx = self.cx();
+        let own = cx.text_expiry();
+        let Some((parent, relation)) = relation else { return Ok(own) };
+        let bound = matches!(relation.rel_type.as_str(), "m.replace" | "m.annotation")
+            || (relation.rel_type == "m.reference" && relation.event_type.contains("poll."));
+        let Some(parent) = tables::EVENTS.get(cx.view, &(cx.event(parent),))?.filter(|_| bound) else { return Ok(own) };
+        Ok(own.min(parent.expires))
+    }
+
+    fn replaced(&mut self, pdu: &Pdu) -> Result<Option<Known>, Stop> {
+        let Some(state_key) = pdu.state_key.clone() else { return Ok(None) };
+        Ok(self.known(&StateEventType::from(pdu.event_type.to_string()), &state_key)?)
+    }
+
+    fn store_state(&mut self, pdu: &Rc<Pdu>, stamp: Stamp, replaced: Option<Known>) -> Result<(), Stop> {
+        let cx = self.cx();
+        let event_type = StateEventType::from(pdu.event_type.to_string());
+        let state_key = pdu.state_key.clone().unwrap_or_default();
+        let key = self.state_key(&event_type, &state_key);
+        self.guard_head()?;
+        let batch = &mut self.draft.batch;
+        if let Some(old) = replaced {
+            let history = (key.0, key.1, key.2, old.stamp);
+            tables::STATE_HISTORY.put(batch, &history, &old.pdu, cx.text_class(), cx.text_expiry());
+            tables::STATE_EVENTS.delete(batch, &(cx.event(&old.pdu.event_id),));
+        }
+        tables::STATE.put(batch, &key, &StateRow { pdu: (**pdu).clone(), index: stamp.index, rewritten: None });
+        let found = StateEventRow { room_id: self.room.room_id.clone(), event_type: key.1, state_key: key.2 };
+        tables::STATE_EVENTS.put(batch, &(cx.event(&pdu.event_id),), &found);
+        self.head = Some(pdu.event_id.clone());
+        let known = Known { pdu: Rc::clone(pdu), stamp, read: None };
+        self.state.insert((event_type, state_key), Some(known));
+        if pdu.event_type == TimelineEventType::RoomMember {
+            self.store_member(pdu, stamp)?;
+        }
+        Ok(())
+    }
+
+    fn store_member(&mut self, pdu: &Pdu, stamp: Stamp) -> Result<(), Stop> {
+        let cx = self.cx();
+        let invalid = || Reject::bad_json("this is not a valid member event");
+        let user_id: OwnedUserId =
+            pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok()).ok_or_else(invalid)?.to_owned();
+        let content: MemberContent = pdu.content_as().ok_or_else(invalid)?;
+        let user = cx.user(&user_id);
+        let member = MemberRow {
+            user_id: user_id.clone(),
+            membership: content.membership.clone(),
+            index: stamp.index,
+            display_name: content.displayname,
+            avatar_url: content.avatar_url,
+        };
+        let stripped_state = match content.membership {
+            MembershipState::Invite | MembershipState::Knock => self.stripped_state(pdu)?,
+            _ => Vec::new(),
+        };
+        let was = self.members_seen.insert(user_id.clone(), member.clone());
+        let before = match was {
+            Some(row) => Some(row.membership),
+            None => tables::MEMBERS.get(cx.view, &(self.room.name, user))?.map(|row| row.value.membership),
+        };
+        let batch = &mut self.draft.batch;
+        tables::MEMBERS.put(batch, &(self.room.name, user), &member);
+        let membership = MembershipRow {
+            room_id: self.room.room_id.clone(),
+            membership: content.membership.clone(),
+            index: stamp.index,
+            sender: pdu.sender.clone(),
+            stripped_state,
+        };
+        tables::MEMBERSHIPS.put(batch, &(user, self.room.name), &membership);
+        if before.as_ref() != Some(&content.membership) {
+            self.tell_devices(&user_id, &content.membership)?;
+        }
+        Ok(())
+    }
+
+    /// Who comes to share a room, or stops sharing one, has to learn of each other's devices. Invited users count:
+    /// messages are encrypted to them.
+    fn tell_devices(&mut self, user_id: &UserId, membership: &MembershipState) -> Result<(), Stop> {
+        if *membership == MembershipState::Knock {
+            return Ok(());
+        }
+        for other in self.present()? {
+            if other != user_id {
+                self.draft.tell(&other, Change::DeviceList { user_id: user_id.to_owned() });
+                self.draft.tell(user_id, Change::DeviceList { user_id: other });
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody who is joined or invited, with what the draft has written.
+    pub(crate) fn present(&mut self) -> Result<Vec<OwnedUserId>, Stop> {
+        let present = |membership: &MembershipState| matches!(membership, MembershipState::Join | MembershipState::Invite);
+        Ok(self.members()?.into_iter().filter(|row| present(&row.membership)).map(|row| row.user_id).collect())
+    }
+
+    /// All members, with what the draft has written.
+    pub(crate) fn members(&mut self) -> Result<Vec<MemberRow>, Stop> {
+        let cx = self.cx();
+        if !self.members_read {
+            for found in tables::MEMBERS.scan(cx.view, &(self.room.name,)) {
+                let row = found?.1.value;
+                self.members_seen.entry(row.user_id.clone()).or_insert(row);
+            }
+            self.members_read = true;
+        }
+        Ok(self.members_seen.values().cloned().collect())
+    }
+
+    fn tell(&mut self, pdu: &Pdu) -> Result<(), Stop> {
+        let change = Change::Room { room_id: self.room.room_id.clone() };
+        for member in self.members()? {
+            let target = pdu.event_type == TimelineEventType::RoomMember && pdu.state_key.as_deref() == Some(member.user_id.as_str());
+            if target || member.membership == MembershipState::Join {
+                self.draft.tell(&member.user_id, change.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn stripped_state(&mut self, member: &Pdu) -> Result<Vec<Box<serde_json::value::RawValue>>, Stop> {
+        let mut stripped = Vec::new();
+        for event_type in STRIPPED_STATE {
+            stripped.extend(self.state(&event_type, "")?.map(|pdu| pdu.stripped()));
+        }
+        stripped.extend(self.state(&StateEventType::RoomMember, member.sender.as_str())?.map(|pdu| pdu.stripped()));
+        stripped.push(member.stripped());
+        Ok(stripped)
+    }
+}
+
+/// The event that this one relates to.
+pub(in crate::room) fn relation_parent(pdu: &Pdu) -> Option<OwnedEventId> {
+    relation_of(pdu).map(|(parent, _)| parent)
+}
+
+fn relation_of(pdu: &Pdu) -> Option<(OwnedEventId, RelationRow)> {
+    let RelatesTo { rel_type, event_id, key } = pdu.content_field("m.relates_to")?;
+    let relation = RelationRow {
+        event_id: pdu.event_id.clone(),
+        rel_type: rel_type?,
+        event_type: pdu.event_type.to_string(),
+        sender: pdu.sender.clone(),
+        key,
+    };
+    Some((event_id?, relation))
+}

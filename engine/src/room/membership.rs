@@ -1,0 +1,173 @@
+//! Joining, inviting, leaving, kicking, banning, knocking, forgetting
+//! ([spec v1.19, § Room membership](https://spec.matrix.org/v1.19/client-server-api/#room-membership)).
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    events::{
+        StateEventType,
+        room::{
+            join_rules::{AllowRule, JoinRule, RoomJoinRulesEventContent},
+            member::MembershipState,
+        },
+    },
+};
+
+use super::{NewEvent, Room, RoomDraft, get_room, joined_members, membership_of, power, state_event};
+use crate::{Cx, Decided, Decision, Draft, Reject, Stop, account, policy, tables};
+
+/// A change of somebody's membership by somebody.
+#[derive(Clone, Debug)]
+pub struct SetMembership {
+    /// Who does it.
+    pub sender: OwnedUserId,
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Whose membership.
+    pub target: OwnedUserId,
+    /// What is done.
+    pub action: Action,
+    /// A reason for the others to read.
+    pub reason: Option<String>,
+}
+
+/// What is done to a membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `POST /rooms/{roomId}/invite`
+    Invite,
+    /// `POST /rooms/{roomId}/join`, `POST /join/{roomIdOrAlias}`
+    Join,
+    /// `POST /rooms/{roomId}/leave`
+    Leave,
+    /// `POST /rooms/{roomId}/kick`
+    Kick,
+    /// `POST /rooms/{roomId}/ban`
+    Ban,
+    /// `POST /rooms/{roomId}/unban`
+    Unban,
+    /// `POST /knock/{roomIdOrAlias}`
+    Knock,
+}
+
+/// Changes a membership.
+///
+/// # Errors
+/// `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` by the room's rules or by policy.
+pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
+    let room = get_room(cx, &command.room_id)?;
+    let before = membership_of(cx, &command.room_id, &command.target)?;
+    if already_so(command.action, before.as_ref()) {
+        return Ok(Decision::Done(()));
+    }
+    check_policy(cx, command)?;
+    check_before(command.action, before.as_ref())?;
+    let membership = match command.action {
+        Action::Invite => MembershipState::Invite,
+        Action::Join => MembershipState::Join,
+        Action::Knock => MembershipState::Knock,
+        Action::Ban => MembershipState::Ban,
+        Action::Leave | Action::Kick | Action::Unban => MembershipState::Leave,
+    };
+    let mut content = member_content(cx, &command.target, membership, command.reason.as_deref())?;
+    if command.action == Action::Join && before != Some(MembershipState::Invite) {
+        if let Some(authorizer) = authorizer(cx, &room, &command.sender)? {
+            content.insert("join_authorised_via_users_server".to_owned(), CanonicalJsonValue::String(authorizer.to_string()));
+        }
+    }
+    let mut draft = Draft::new(*cx);
+    let mut room = RoomDraft::open(&mut draft, room)?;
+    room.append(NewEvent::state(&command.sender, StateEventType::RoomMember, command.target.as_str(), content))?;
+    room.finish();
+    Ok(draft.commit(()))
+}
+
+/// `POST /rooms/{roomId}/forget`: the user's side of a room they have left is removed.
+///
+/// # Errors
+/// `M_UNKNOWN` while the user is still in the room.
+pub fn forget(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Decided<()> {
+    let key = (cx.user(user_id), cx.room(room_id));
+    let Some(row) = tables::MEMBERSHIPS.get(cx.view, &key)? else { return Ok(Decision::Done(())) };
+    if !matches!(row.value.membership, MembershipState::Leave | MembershipState::Ban) {
+        return Err(Reject::Unknown("leave the room before forgetting it".into()).into());
+    }
+    let mut draft = Draft::new(*cx);
+    tables::MEMBERSHIPS.require(&mut draft.batch, &key, Some(row.version));
+    tables::MEMBERSHIPS.delete(&mut draft.batch, &key);
+    Ok(draft.commit(()))
+}
+
+/// The content of a member event: the target's profile, and the reason.
+///
+/// # Errors
+/// [`Stop::Read`] when the store cannot be read.
+pub fn member_content(
+    cx: &Cx<'_>,
+    target: &UserId,
+    membership: MembershipState,
+    reason: Option<&str>,
+) -> Result<CanonicalJsonObject, Stop> {
+    let text = |text: &str| CanonicalJsonValue::String(text.to_owned());
+    let mut content = CanonicalJsonObject::from([("membership".to_owned(), text(membership.as_str()))]);
+    if matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {
+        let profile = account::profile::member_profile(cx, target)?;
+        content.extend(profile.display_name.map(|name| ("displayname".to_owned(), text(&name))));
+        content.extend(profile.avatar_url.map(|url| ("avatar_url".to_owned(), text(&url))));
+    }
+    content.extend(reason.map(|reason| ("reason".to_owned(), text(reason))));
+    Ok(content)
+}
+
+/// What policy says to a change of membership, whichever call it comes by.
+pub(super) fn check_policy(cx: &Cx<'_>, command: &SetMembership) -> Result<(), Stop> {
+    match command.action {
+        Action::Invite => policy::may_invite(cx, &command.sender, &command.target, Some(&command.room_id)),
+        Action::Join | Action::Knock => policy::may_join(cx, &command.sender, &command.room_id),
+        Action::Leave | Action::Kick | Action::Ban | Action::Unban => Ok(()),
+    }
+}
+
+fn already_so(action: Action, before: Option<&MembershipState>) -> bool {
+    match action {
+        Action::Join => before == Some(&MembershipState::Join),
+        Action::Leave => before == Some(&MembershipState::Leave),
+        _ => false,
+    }
+}
+
+fn check_before(action: Action, before: Option<&MembershipState>) -> Result<(), Reject> {
+    match (action, before) {
+        (Action::Kick, Some(MembershipState::Join | MembershipState::Invite | MembershipState::Knock)) => Ok(()),
+        (Action::Kick, _) => Err(Reject::forbidden("this user is not in the room")),
+        (Action::Unban, Some(MembershipState::Ban)) => Ok(()),
+        (Action::Unban, _) => Err(Reject::forbidden("this user is not banned")),
+        (Action::Leave, None | Some(MembershipState::Ban)) => Err(Reject::forbidden("you are not in this room")),
+        (Action::Invite, Some(MembershipState::Join)) => Err(Reject::forbidden("this user is already in the room")),
+        _ => Ok(()),
+    }
+}
+
+/// Somebody who joins by [restricted](https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms) join rules needs a
+/// member who could have invited them.
+fn authorizer(cx: &Cx<'_>, room: &Room, user_id: &UserId) -> Result<Option<OwnedUserId>, Stop> {
+    let rules = state_event(cx, &room.room_id, &StateEventType::RoomJoinRules, "")?
+        .and_then(|pdu| pdu.content_as::<RoomJoinRulesEventContent>());
+    let (JoinRule::Restricted(restricted) | JoinRule::KnockRestricted(restricted)) =
+        rules.map_or(JoinRule::Invite, |content| content.join_rule)
+    else {
+        return Ok(None);
+    };
+    let mut allowed = false;
+    for rule in &restricted.allow {
+        if let AllowRule::RoomMembership(other) = rule {
+            allowed |= membership_of(cx, &other.room_id, user_id)? == Some(MembershipState::Join);
+        }
+    }
+    if !allowed {
+        return Err(Reject::forbidden("you may join this room only from a room that it names, or when you are invited").into());
+    }
+    let levels = power::power_levels(cx, room)?;
+    let members = joined_members(cx, &room.room_id)?;
+    let authorizer = members.into_iter().map(|member| member.user_id).find(|member| levels.user_can_invite(member));
+    Ok(Some(authorizer.ok_or_else(|| Reject::forbidden("nobody in this room may let you in"))?))
+}

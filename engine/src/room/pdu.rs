@@ -1,0 +1,234 @@
+//! Events as stored and signed: the federation format
+//! ([spec v1.19, Room version 11 § Event format](https://spec.matrix.org/v1.19/rooms/v11/#event-format)).
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
+    RoomId, UserId,
+    events::TimelineEventType,
+    room_version_rules::RoomVersionRules,
+    signatures::{hash_and_sign_event, reference_hash},
+    state_res::{Event, check_pdu_format},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{Reject, Server};
+
+/// An event with its hashes and signatures. The `event_id` is stored beside the fields it is the hash of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pdu {
+    /// `$` and the reference hash.
+    pub event_id: OwnedEventId,
+    /// The room; absent in the `m.room.create` event of room version 12, whose id the room is named after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_id: Option<OwnedRoomId>,
+    /// Who sent it.
+    pub sender: OwnedUserId,
+    /// When it was received here, in milliseconds.
+    pub origin_server_ts: MilliSecondsSinceUnixEpoch,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: TimelineEventType,
+    /// Its content, as JSON text.
+    pub content: Box<RawValue>,
+    /// Present in state events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_key: Option<String>,
+    /// The events it follows.
+    pub prev_events: Vec<OwnedEventId>,
+    /// The state events that allow it.
+    pub auth_events: Vec<OwnedEventId>,
+    /// One more than the deepest event it follows.
+    pub depth: u64,
+    /// The event it redacts, at the place where the room version has it (top level up to version 10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacts: Option<OwnedEventId>,
+    /// The content hash.
+    pub hashes: CanonicalJsonValue,
+    /// The server's signature.
+    pub signatures: CanonicalJsonValue,
+}
+
+/// What an event is built from.
+pub(super) struct Unsigned<'a> {
+    pub room_id: Option<&'a RoomId>,
+    pub sender: &'a UserId,
+    pub event_type: &'a TimelineEventType,
+    pub state_key: Option<&'a str>,
+    pub content: CanonicalJsonObject,
+    pub redacts: Option<&'a EventId>,
+    pub prev_events: Vec<OwnedEventId>,
+    pub auth_events: Vec<OwnedEventId>,
+    pub depth: u64,
+    pub origin_server_ts: MilliSecondsSinceUnixEpoch,
+}
+
+impl Pdu {
+    /// Hashes and signs an event and names it.
+    ///
+    /// # Errors
+    /// `M_TOO_LARGE` over the [size limits](https://spec.matrix.org/v1.19/client-server-api/#size-limits), `M_BAD_JSON` for a
+    /// field of the wrong form.
+    pub(super) fn build(server: &Server, rules: &RoomVersionRules, event: Unsigned<'_>) -> Result<Self, Reject> {
+        let mut object = event.to_object();
+        hash_and_sign_event(server.name.as_str(), &server.signing_key, &mut object, &rules.redaction)
+            .map_err(|error| format_reject(&error.to_string()))?;
+        check_pdu_format(&object, &rules.event_format).map_err(|error| format_reject(&error))?;
+        let hash = reference_hash(&object, rules).map_err(|error| format_reject(&error.to_string()))?;
+        let event_id = OwnedEventId::try_from(format!("${hash}"))
+            .map_err(|_| Reject::bad_json("this event cannot be given an id"))?;
+        let mut take = |field: &str| object.remove(field).unwrap_or(CanonicalJsonValue::Null);
+        Ok(Self {
+            event_id,
+            room_id: event.room_id.map(ToOwned::to_owned),
+            sender: event.sender.to_owned(),
+            origin_server_ts: event.origin_server_ts,
+            event_type: event.event_type.clone(),
+            content: raw(&take("content")),
+            state_key: event.state_key.map(ToOwned::to_owned),
+            prev_events: event.prev_events,
+            auth_events: event.auth_events,
+            depth: event.depth,
+            redacts: event.redacts.map(ToOwned::to_owned),
+            hashes: take("hashes"),
+            signatures: take("signatures"),
+        })
+    }
+
+    /// One field of the content, if it is there and of type `T`.
+    #[must_use]
+    pub fn content_field<T: serde::de::DeserializeOwned>(&self, field: &str) -> Option<T> {
+        let content: serde_json::Value = serde_json::from_str(self.content.get()).ok()?;
+        serde_json::from_value(content.get(field)?.clone()).ok()
+    }
+
+    /// The content as type `T`.
+    #[must_use]
+    pub fn content_as<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.content.get()).ok()
+    }
+
+    /// Whether this is the state event of `event_type` and `state_key`.
+    #[must_use]
+    pub fn is_state(&self, event_type: &TimelineEventType, state_key: &str) -> bool {
+        self.event_type == *event_type && self.state_key.as_deref() == Some(state_key)
+    }
+
+    /// The form that somebody outside the room may see
+    /// ([spec v1.19, § Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state)).
+    #[must_use]
+    pub fn stripped(&self) -> Box<RawValue> {
+        #[derive(Serialize)]
+        struct Stripped<'a> {
+            content: &'a RawValue,
+            sender: &'a UserId,
+            state_key: &'a str,
+            #[serde(rename = "type")]
+            event_type: &'a TimelineEventType,
+        }
+        let stripped = Stripped {
+            content: &self.content,
+            sender: &self.sender,
+            state_key: self.state_key.as_deref().unwrap_or_default(),
+            event_type: &self.event_type,
+        };
+        to_raw_value(&stripped).unwrap_or_else(|error| unreachable!("an event cannot be written: {error}"))
+    }
+
+    /// The event without what its room version does not protect
+    /// ([spec v1.19, Redactions](https://spec.matrix.org/v1.19/rooms/v11/#redactions)).
+    #[must_use]
+    pub fn redacted(&self, rules: &RoomVersionRules) -> Self {
+        let mut content: CanonicalJsonObject = self.content_as().unwrap_or_default();
+        ruma::canonical_json::redact_content_in_place(&mut content, &rules.redaction, self.event_type.to_string());
+        let redacts = self.redacts.clone().filter(|_| !rules.redaction.content_field_redacts);
+        Self { content: raw(&CanonicalJsonValue::Object(content)), redacts, ..self.clone() }
+    }
+}
+
+impl Unsigned<'_> {
+    fn to_object(&self) -> CanonicalJsonObject {
+        let text = |text: &str| CanonicalJsonValue::String(text.to_owned());
+        let ids = |ids: &[OwnedEventId]| CanonicalJsonValue::Array(ids.iter().map(|id| text(id.as_str())).collect());
+        let int = |number: u64| {
+            CanonicalJsonValue::Integer(ruma::Int::new_saturating(i64::try_from(number).unwrap_or(i64::MAX)))
+        };
+        let mut object = CanonicalJsonObject::from([
+            ("auth_events".to_owned(), ids(&self.auth_events)),
+            ("content".to_owned(), CanonicalJsonValue::Object(self.content.clone())),
+            ("depth".to_owned(), int(self.depth)),
+            ("origin_server_ts".to_owned(), int(self.origin_server_ts.get().into())),
+            ("prev_events".to_owned(), ids(&self.prev_events)),
+            ("sender".to_owned(), text(self.sender.as_str())),
+            ("type".to_owned(), text(&self.event_type.to_string())),
+        ]);
+        if let Some(room_id) = self.room_id {
+            object.insert("room_id".to_owned(), text(room_id.as_str()));
+        }
+        if let Some(state_key) = self.state_key {
+            object.insert("state_key".to_owned(), text(state_key));
+        }
+        if let Some(redacts) = self.redacts {
+            object.insert("redacts".to_owned(), text(redacts.as_str()));
+        }
+        object
+    }
+}
+
+/// Canonical JSON as text. It is made of strings, integers and maps with string keys: serde_json writes all of it.
+fn raw(value: &CanonicalJsonValue) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_else(|error| unreachable!("canonical JSON cannot be written: {error}"))
+}
+
+/// An object of canonical JSON as text.
+pub(super) fn raw_object(object: &CanonicalJsonObject) -> Box<RawValue> {
+    to_raw_value(object).unwrap_or_else(|error| unreachable!("canonical JSON cannot be written: {error}"))
+}
+
+fn format_reject(reason: &str) -> Reject {
+    if reason.contains("larger") || reason.contains("too large") || reason.contains("large") {
+        return Reject::TooLarge("this event is larger than 65,535 bytes: send less, or send it as a file".into());
+    }
+    if reason.contains("longer") || reason.contains("255") || reason.contains("bytes") {
+        return Reject::TooLarge(format!("a field of this event is too long: {reason}").into());
+    }
+    Reject::BadJson(format!("this is not a valid event: {reason}").into())
+}
+
+impl Event for Pdu {
+    type Id = OwnedEventId;
+
+    fn event_id(&self) -> &Self::Id {
+        &self.event_id
+    }
+    fn room_id(&self) -> Option<&RoomId> {
+        self.room_id.as_deref()
+    }
+    fn sender(&self) -> &UserId {
+        &self.sender
+    }
+    fn origin_server_ts(&self) -> MilliSecondsSinceUnixEpoch {
+        self.origin_server_ts
+    }
+    fn event_type(&self) -> &TimelineEventType {
+        &self.event_type
+    }
+    fn content(&self) -> &RawValue {
+        &self.content
+    }
+    fn state_key(&self) -> Option<&str> {
+        self.state_key.as_deref()
+    }
+    fn prev_events(&self) -> Box<dyn DoubleEndedIterator<Item = &Self::Id> + '_> {
+        Box::new(self.prev_events.iter())
+    }
+    fn auth_events(&self) -> Box<dyn DoubleEndedIterator<Item = &Self::Id> + '_> {
+        Box::new(self.auth_events.iter())
+    }
+    fn redacts(&self) -> Option<&Self::Id> {
+        self.redacts.as_ref()
+    }
+    fn rejected(&self) -> bool {
+        false
+    }
+}
