@@ -23,8 +23,6 @@ use crate::{
 
 mod store;
 
-pub(super) use store::relation_parent;
-
 /// How many extremities one event follows at most; the specification allows 20.
 const PREV_EVENTS_MAX: usize = 20;
 

@@ -1,6 +1,8 @@
 //! Rooms: building, authorizing and storing events, and reading what a room is.
 
 mod append;
+mod client_event;
+mod ignored;
 mod pdu;
 mod read;
 
@@ -12,6 +14,8 @@ pub mod redact;
 pub mod send;
 
 pub use append::{NewEvent, RoomDraft};
+pub use client_event::{ClientEvent, Relation, Unsigned, basic_event, relation_of, sent_event, stripped};
+pub use ignored::ignored_users;
 pub use pdu::Pdu;
 pub use read::{
     Room, get_event, get_room, joined_members, joined_rooms, members, membership_of, shares_room, state_at, state_event,

@@ -114,27 +114,6 @@ impl Pdu {
         self.event_type == *event_type && self.state_key.as_deref() == Some(state_key)
     }
 
-    /// The form that somebody outside the room may see
-    /// ([spec v1.19, § Stripped state](https://spec.matrix.org/v1.19/client-server-api/#stripped-state)).
-    #[must_use]
-    pub fn stripped(&self) -> Box<RawValue> {
-        #[derive(Serialize)]
-        struct Stripped<'a> {
-            content: &'a RawValue,
-            sender: &'a UserId,
-            state_key: &'a str,
-            #[serde(rename = "type")]
-            event_type: &'a TimelineEventType,
-        }
-        let stripped = Stripped {
-            content: &self.content,
-            sender: &self.sender,
-            state_key: self.state_key.as_deref().unwrap_or_default(),
-            event_type: &self.event_type,
-        };
-        to_raw_value(&stripped).unwrap_or_else(|error| unreachable!("an event cannot be written: {error}"))
-    }
-
     /// The event without what its room version does not protect
     /// ([spec v1.19, Redactions](https://spec.matrix.org/v1.19/rooms/v11/#redactions)).
     #[must_use]

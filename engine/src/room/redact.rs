@@ -62,7 +62,6 @@ pub(super) fn append_redaction(
     target: &EventId,
 ) -> Result<OwnedEventId, Stop> {
     let stored = get_event(cx, &room.room_id, target)?
-        .filter(|stored| crate::room::visibility::may_see(cx, &event.sender, &room.room_id, stored).unwrap_or(false))
         .ok_or_else(|| Reject::not_found("there is no such event in this room"))?;
     check_allowed(cx, &room, &event.sender, &stored)?;
     if room.rules.redaction.content_field_redacts {
@@ -111,9 +110,9 @@ fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<su
             }
         }
     }
-    if let Some(parent) = super::append::relation_parent(original) {
+    if let Some(parent) = super::relation_of(original) {
         if let Some(stamp) = stored.stamp {
-            tables::RELATIONS.delete(&mut room.draft.batch, &(name, cx.event(&parent), stamp));
+            tables::RELATIONS.delete(&mut room.draft.batch, &(name, cx.event(&parent.event_id), stamp));
         }
     }
     let Some(stamp) = stored.stamp else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use journal::{Stamp, Timestamp};
 use ruma::{
-    OwnedEventId, OwnedUserId, UserId,
+    OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
@@ -13,16 +13,10 @@ use super::{Known, Pdu, RoomDraft};
 use crate::{
     Reject, Stop,
     changes::Change,
+    push::{self, Occasion, Recipient},
+    room::{Relation, relation_of, stripped},
     tables::{self, EventRow, ExtremityRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
 };
-
-/// `content["m.relates_to"]`, as far as the server looks into it.
-#[derive(Deserialize)]
-struct RelatesTo {
-    rel_type: Option<String>,
-    event_id: Option<OwnedEventId>,
-    key: Option<String>,
-}
 
 /// The content of `m.room.member`, as far as the server indexes it.
 #[derive(Deserialize)]
@@ -51,7 +45,7 @@ impl RoomDraft<'_, '_> {
         let cx = self.cx();
         let stamp = self.draft.next_stamp();
         let relation = relation_of(&pdu);
-        let expires = self.expiry(relation.as_ref())?;
+        let expires = self.expiry(&pdu, relation.as_ref())?;
         let replaced = self.replaced(&pdu)?;
         let row = TimelineRow {
             transaction,
@@ -65,8 +59,16 @@ impl RoomDraft<'_, '_> {
         tables::TIMELINE.put(batch, &(room, stamp), &row, class, expires);
         let found = EventRow { room_id: self.room.room_id.clone(), index: stamp.index };
         tables::EVENTS.put(batch, &(cx.event(&row.pdu.event_id),), &found, class, expires);
-        if let Some((parent, relation)) = relation {
-            tables::RELATIONS.put(batch, &(room, cx.event(&parent), stamp), &relation, class, expires);
+        if let Some(relation) = relation {
+            let key = (room, cx.event(&relation.event_id), stamp);
+            let child = RelationRow {
+                event_id: row.pdu.event_id.clone(),
+                rel_type: relation.rel_type,
+                event_type: row.pdu.event_type.to_string(),
+                sender: row.pdu.sender.clone(),
+                key: relation.key,
+            };
+            tables::RELATIONS.put(batch, &key, &child, class, expires);
         }
         let pdu = Rc::new(row.pdu);
         self.tips = vec![ExtremityRow { event_id: pdu.event_id.clone(), depth: pdu.depth }];
@@ -75,20 +77,45 @@ impl RoomDraft<'_, '_> {
             self.store_state(&pdu, stamp, replaced)?;
         }
         self.tell(&pdu)?;
-        crate::push::notify_members(self.draft, &self.room, &pdu, stamp, expires)?;
-        crate::outbox::event_appended(self.draft, &self.room, &pdu, stamp, expires)?;
+        self.notify(&pdu, stamp, expires)
+    }
+
+    /// Judges the event by the push rules of everybody in the room and of the user it invites.
+    fn notify(&mut self, pdu: &Pdu, stamp: Stamp, expires: Timestamp) -> Result<(), Stop> {
+        let members = self.members()?;
+        let invited = |member: &MemberRow| {
+            member.membership == MembershipState::Invite && pdu.state_key.as_deref() == Some(member.user_id.as_str())
+        };
+        let joined = members.iter().filter(|member| member.membership == MembershipState::Join);
+        let recipients: Vec<_> = joined
+            .clone()
+            .chain(members.iter().filter(|member| invited(member)))
+            .map(|member| Recipient { user_id: &member.user_id, display_name: member.display_name.as_deref() })
+            .collect();
+        let occasion = Occasion {
+            room_id: &self.room.room_id,
+            joined_count: u64::try_from(joined.count()).unwrap_or(u64::MAX),
+            pdu,
+            stamp,
+            class: self.cx().text_class(),
+            expires,
+        };
+        push::notify_members(self.draft, &occasion, &recipients)?;
         Ok(())
     }
 
     /// D1: a message lives L; an edit, a reaction or a poll's answer never longer than what it belongs to.
-    fn expiry(&self, relation: Option<&(OwnedEventId, RelationRow)>) -> Result<Timestamp, Stop> {
+    fn expiry(&self, pdu: &Pdu, relation: Option<&Relation>) -> Result<Timestamp, Stop> {
         let cx = self.cx();
         let own = cx.text_expiry();
-        let Some((parent, relation)) = relation else { return Ok(own) };
-        let bound = matches!(relation.rel_type.as_str(), "m.replace" | "m.annotation")
-            || (relation.rel_type == "m.reference" && relation.event_type.contains("poll."));
-        let Some(parent) = tables::EVENTS.get(cx.view, &(cx.event(parent),))?.filter(|_| bound) else { return Ok(own) };
-        Ok(own.min(parent.expires))
+        let Some(relation) = relation else { return Ok(own) };
+        let bound = match relation.rel_type.as_str() {
+            "m.replace" | "m.annotation" => true,
+            "m.reference" => pdu.event_type.to_string().contains("poll."),
+            _ => false,
+        };
+        let parent = tables::EVENTS.get(cx.view, &(cx.event(&relation.event_id),))?.filter(|_| bound);
+        Ok(parent.map_or(own, |parent| own.min(parent.expires)))
     }
 
     fn replaced(&mut self, pdu: &Pdu) -> Result<Option<Known>, Stop> {
@@ -205,29 +232,12 @@ impl RoomDraft<'_, '_> {
     }
 
     fn stripped_state(&mut self, member: &Pdu) -> Result<Vec<Box<serde_json::value::RawValue>>, Stop> {
-        let mut stripped = Vec::new();
+        let mut state = Vec::new();
         for event_type in STRIPPED_STATE {
-            stripped.extend(self.state(&event_type, "")?.map(|pdu| pdu.stripped()));
+            state.extend(self.state(&event_type, "")?.map(|pdu| stripped(&pdu)));
         }
-        stripped.extend(self.state(&StateEventType::RoomMember, member.sender.as_str())?.map(|pdu| pdu.stripped()));
-        stripped.push(member.stripped());
-        Ok(stripped)
+        state.extend(self.state(&StateEventType::RoomMember, member.sender.as_str())?.map(|pdu| stripped(&pdu)));
+        state.push(stripped(member));
+        Ok(state)
     }
-}
-
-/// The event that this one relates to.
-pub(in crate::room) fn relation_parent(pdu: &Pdu) -> Option<OwnedEventId> {
-    relation_of(pdu).map(|(parent, _)| parent)
-}
-
-fn relation_of(pdu: &Pdu) -> Option<(OwnedEventId, RelationRow)> {
-    let RelatesTo { rel_type, event_id, key } = pdu.content_field("m.relates_to")?;
-    let relation = RelationRow {
-        event_id: pdu.event_id.clone(),
-        rel_type: rel_type?,
-        event_type: pdu.event_type.to_string(),
-        sender: pdu.sender.clone(),
-        key,
-    };
-    Some((event_id?, relation))
 }
