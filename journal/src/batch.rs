@@ -68,6 +68,14 @@ pub struct Batch {
     wake: Vec<Topic>,
 }
 
+impl std::fmt::Debug for Batch {
+    /// How much it changes, never what: its values are plain.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (preconditions, ops) = (self.preconditions.len(), self.ops.len());
+        f.debug_struct("Batch").field("preconditions", &preconditions).field("ops", &ops).finish_non_exhaustive()
+    }
+}
+
 impl Batch {
     /// An empty batch decided at `now`.
     #[must_use]
