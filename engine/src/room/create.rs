@@ -97,6 +97,7 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
         }
     }
     room.finish();
+    policy::claim_pairs(&mut draft, &room_id, &command.creator, &request.invite)?;
     if request.visibility == Visibility::Public {
         tables::PUBLISHED_ROOMS.put(&mut draft.batch, &(cx.room(&room_id),), &room_id);
     }

@@ -13,7 +13,7 @@ use ruma::{
 };
 
 use super::{NewEvent, Room, RoomDraft, get_room, joined_members, membership_of, power, state_event};
-use crate::{Cx, Decided, Decision, Draft, Reject, Stop, account, policy, tables};
+use crate::{Cx, Decided, Decision, Draft, Reject, Stop, policy, tables};
 
 /// A change of somebody's membership by somebody.
 #[derive(Clone, Debug)]
@@ -110,9 +110,11 @@ pub fn member_content(
     let text = |text: &str| CanonicalJsonValue::String(text.to_owned());
     let mut content = CanonicalJsonObject::from([("membership".to_owned(), text(membership.as_str()))]);
     if matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {
-        let profile = account::profile::member_profile(cx, target)?;
-        content.extend(profile.display_name.map(|name| ("displayname".to_owned(), text(&name))));
-        content.extend(profile.avatar_url.map(|url| ("avatar_url".to_owned(), text(&url))));
+        let profile = tables::PROFILES.get(cx.view, &(cx.user(target),))?.map(|row| row.value);
+        if let Some(profile) = profile {
+            content.extend(profile.display_name.map(|name| ("displayname".to_owned(), text(&name))));
+            content.extend(profile.avatar_url.map(|url| ("avatar_url".to_owned(), text(url.as_str()))));
+        }
     }
     content.extend(reason.map(|reason| ("reason".to_owned(), text(reason))));
     Ok(content)
@@ -123,7 +125,8 @@ pub(super) fn check_policy(cx: &Cx<'_>, command: &SetMembership) -> Result<(), S
     match command.action {
         Action::Invite => policy::may_invite(cx, &command.sender, &command.target, Some(&command.room_id)),
         Action::Join | Action::Knock => policy::may_join(cx, &command.sender, &command.room_id),
-        Action::Leave | Action::Kick | Action::Ban | Action::Unban => Ok(()),
+        Action::Kick | Action::Ban | Action::Unban => policy::may_moderate(cx, &command.sender),
+        Action::Leave => Ok(()),
     }
 }
 
