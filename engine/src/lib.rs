@@ -10,11 +10,14 @@ mod reject;
 
 pub mod account;
 pub mod changes;
+pub mod keys;
+pub mod outbox;
 pub mod platform;
 pub mod policy;
 pub mod push;
 pub mod room;
 pub mod tables;
+pub mod to_device;
 
 pub use cx::{Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, Requester, Server, class};
 pub use decision::{Decided, Decision, Stop};

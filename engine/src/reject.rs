@@ -28,6 +28,9 @@ pub enum Reject {
     /// `M_MISSING_PARAM`
     #[error("{0}")]
     MissingParam(Message),
+    /// `M_INVALID_SIGNATURE`: a signature does not hold, or one that is needed is missing.
+    #[error("{0}")]
+    InvalidSignature(Message),
     /// `M_UNKNOWN`: refused for a reason without a code of its own (400).
     #[error("{0}")]
     Unknown(Message),

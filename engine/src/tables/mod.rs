@@ -2,9 +2,13 @@
 //! media 200–219, platform 220–259, outbox 260–279.
 
 mod accounts;
+mod keys;
+mod outbox;
 mod platform;
 mod rooms;
 
 pub use accounts::*;
+pub use keys::*;
+pub use outbox::*;
 pub use platform::*;
 pub use rooms::*;

@@ -13,6 +13,7 @@ use super::{Known, Pdu, RoomDraft};
 use crate::{
     Reject, Stop,
     changes::Change,
+    outbox,
     push::{self, Occasion, Recipient},
     room::{Relation, relation_of, stripped},
     tables::{self, EventRow, ExtremityRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
@@ -77,6 +78,8 @@ impl RoomDraft<'_, '_> {
             self.store_state(&pdu, stamp, replaced)?;
         }
         self.tell(&pdu)?;
+        let members = self.members()?;
+        outbox::event_appended(self.draft, &self.room.room_id, &pdu, &members)?;
         self.notify(&pdu, stamp, expires)
     }
 

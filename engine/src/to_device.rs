@@ -1,0 +1,156 @@
+//! Messages to devices: sent once per transaction, kept per device until the device has them
+//! ([spec v1.19, Client-Server API § Send-to-Device messaging](https://spec.matrix.org/v1.19/client-server-api/#send-to-device-messaging)).
+
+use std::collections::BTreeMap;
+
+use journal::{Name, Stamp};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId, to_device::DeviceIdOrAllDevices};
+use serde_json::value::RawValue;
+
+use crate::{
+    Cx, Decided, Decision, Draft, MEGOLM_ROTATION_MS, Reject, Requester, Stop, class, outbox, policy,
+    tables::{self, ToDeviceRow, TransactionRow},
+};
+
+/// Messages of one request: a room's members have fewer devices, and a batch has to stay small.
+pub const MESSAGES_PER_REQUEST_MAX: usize = 5_000;
+
+/// `PUT /sendToDevice/{event_type}/{txn_id}`
+#[derive(Clone, Debug)]
+pub struct SendToDevice {
+    /// Who sends.
+    pub requester: Requester,
+    /// The messages' type.
+    pub event_type: String,
+    /// The client's transaction id: a repeated request sends nothing again.
+    pub txn_id: String,
+    /// By user, and device or all of them: the content.
+    pub messages: BTreeMap<OwnedUserId, BTreeMap<DeviceIdOrAllDevices, Box<RawValue>>>,
+}
+
+/// Queues messages. Those to unknown users and devices, and to users the sender may not see, are dropped without a word:
+/// an error would make the sender's client try for ever.
+///
+/// # Errors
+/// `M_TOO_LARGE` for more than [`MESSAGES_PER_REQUEST_MAX`] messages.
+pub fn send(cx: &Cx<'_>, command: &SendToDevice) -> Decided<()> {
+    let sender = &command.requester.user_id;
+    let device = command.requester.device_id.as_deref().map_or_else(|| cx.name(""), |device_id| cx.device(device_id));
+    let transaction = cx.name(&format!("sendToDevice/{}/{}", command.event_type, command.txn_id));
+    let key = (cx.user(sender), device, transaction);
+    if tables::TRANSACTIONS.exists(cx.view, &key)? {
+        return Ok(Decision::Done(()));
+    }
+    let mut draft = Draft::new(*cx);
+    tables::TRANSACTIONS.require(&mut draft.batch, &key, None);
+    let row = TransactionRow { event_id: None };
+    tables::TRANSACTIONS.put(&mut draft.batch, &key, &row, cx.text_class(), cx.text_expiry());
+
+    let mut queued = 0;
+    for (user_id, devices) in &command.messages {
+        if !policy::may_see(cx, sender, user_id)? {
+            continue;
+        }
+        for (device_id, content) in devices {
+            let message = ToDeviceRow { sender: sender.clone(), event_type: command.event_type.clone(), content: content.clone() };
+            for device_id in targets(cx, user_id, device_id)? {
+                queued += 1;
+                if queued > MESSAGES_PER_REQUEST_MAX {
+                    return Err(Reject::TooLarge("too many messages to devices at once: send fewer".into()).into());
+                }
+                queue(&mut draft, user_id, &device_id, &message);
+            }
+        }
+    }
+    Ok(draft.commit(()))
+}
+
+fn targets(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceIdOrAllDevices) -> Result<Vec<OwnedDeviceId>, Stop> {
+    let user = cx.user(user_id);
+    let dehydrated = tables::DEHYDRATED_DEVICES.get(cx.view, &(user,))?.map(|row| row.value.device_id);
+    match device_id {
+        DeviceIdOrAllDevices::DeviceId(device_id) => {
+            let known = dehydrated.as_ref() == Some(device_id) || tables::DEVICES.exists(cx.view, &(user, cx.device(device_id)))?;
+            Ok(if known { vec![device_id.clone()] } else { Vec::new() })
+        }
+        DeviceIdOrAllDevices::AllDevices => {
+            let mut all: Vec<_> = dehydrated.into_iter().collect();
+            for found in tables::DEVICES.scan(cx.view, &(user,)) {
+                all.push(found?.1.value.device_id);
+            }
+            Ok(all)
+        }
+    }
+}
+
+/// Puts one message into a device's queue, or, for a user of an application service that takes them, into the service's.
+fn queue(draft: &mut Draft<'_>, user_id: &UserId, device_id: &DeviceId, message: &ToDeviceRow) {
+    if outbox::to_device_queued(draft, user_id, device_id, message) {
+        return;
+    }
+    let cx = draft.cx();
+    let stamp = draft.next_stamp();
+    let expires = cx.text_expiry().plus_ms(MEGOLM_ROTATION_MS);
+    let key = (cx.user(user_id), cx.device(device_id), stamp);
+    tables::TO_DEVICE.put(&mut draft.batch, &key, message, class::TO_DEVICE, expires);
+    draft.wake(user_id);
+}
+
+/// Messages to a device, in order.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<ToDeviceRow>,
+    /// The stamp of the last one (or where the page began): what acknowledges them.
+    pub next: Stamp,
+    /// Whether more are waiting up to `to`.
+    pub more: bool,
+}
+
+/// Up to `limit` messages after `from`, up to and with `to`.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn read(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId, from: Stamp, to: Stamp, limit: usize) -> Result<Page, Stop> {
+    let (user, device): (Name, Name) = (cx.user(user_id), cx.device(device_id));
+    let mut page = Page { messages: Vec::new(), next: from, more: false };
+    for found in tables::TO_DEVICE.scan_from(cx.view, &(user, device), &(user, device, from.next())) {
+        let ((_, _, stamp), row) = found?;
+        if stamp > to {
+            break;
+        }
+        if page.messages.len() == limit {
+            page.more = true;
+            break;
+        }
+        page.messages.push(row.value);
+        page.next = stamp;
+    }
+    Ok(page)
+}
+
+/// Whether messages up to and with `through` are still kept that the device has by now: call [`acknowledge`] if so.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn has_acknowledged(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId, through: Stamp) -> Result<bool, Stop> {
+    let first = tables::TO_DEVICE.scan(cx.view, &(cx.user(user_id), cx.device(device_id))).next().transpose()?;
+    Ok(first.is_some_and(|((_, _, stamp), _)| stamp <= through))
+}
+
+/// Deletes the messages up to and with `through`: the device has shown by its sync token that it has them (D8).
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn acknowledge(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId, through: Stamp) -> Decided<()> {
+    let mut draft = Draft::new(*cx);
+    for found in tables::TO_DEVICE.scan(cx.view, &(cx.user(user_id), cx.device(device_id))) {
+        let (key, _) = found?;
+        // Few clients let more than a page wait; the rest goes with the next acknowledgement.
+        if key.2 > through || draft.batch.ops().len() >= MESSAGES_PER_REQUEST_MAX {
+            break;
+        }
+        tables::TO_DEVICE.delete(&mut draft.batch, &key);
+    }
+    Ok(draft.commit(()))
+}
