@@ -1,0 +1,196 @@
+//! Receipts and read markers: how far users have read
+//! ([spec v1.19, Client-Server API § Receipts](https://spec.matrix.org/v1.19/client-server-api/#receipts)).
+//!
+//! A receipt lives as long as the event it is on (D7). What is unread is counted from `NOTIFICATIONS` rows past it, which
+//! live as long as their events, so counts forget by themselves.
+
+#[cfg(test)]
+mod tests;
+mod unread;
+
+use std::collections::BTreeMap;
+
+use journal::{ReadError, Seq, Stamp};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+pub use unread::{Counts, Unread, unread};
+
+use crate::{
+    Cx, Decided, Draft, Reject,
+    changes::Change,
+    room::{self, basic_event, raw},
+    tables::{self, ReceiptRow},
+};
+
+/// Everybody may see it.
+pub const READ: &str = "m.read";
+/// Only its user may see it.
+pub const READ_PRIVATE: &str = "m.read.private";
+/// Room account data in the shape of a receipt.
+pub const FULLY_READ: &str = "m.fully_read";
+
+/// One receipt to set.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// [`READ`], [`READ_PRIVATE`] or [`FULLY_READ`].
+    pub receipt_type: String,
+    /// The event read last.
+    pub event_id: OwnedEventId,
+    /// `main` or a thread's root; `None` for all threads at once.
+    pub thread_id: Option<String>,
+}
+
+/// Sets receipts of one user in one room.
+#[derive(Clone, Debug)]
+pub struct SetReceipts {
+    /// Whose.
+    pub user_id: OwnedUserId,
+    /// Where.
+    pub room_id: OwnedRoomId,
+    /// Which.
+    pub receipts: Vec<Receipt>,
+}
+
+/// Moves the user's receipts forward. One on an event that is not there (any more) is ignored: clients repeat what fails.
+///
+/// # Errors
+/// `M_FORBIDDEN` when the user is not in the room; `M_INVALID_PARAM` for a receipt of an unknown type or a wrong thread.
+pub fn set_receipts(cx: &Cx<'_>, command: &SetReceipts) -> Decided<()> {
+    if room::membership_of(cx, &command.room_id, &command.user_id)? != Some(MembershipState::Join) {
+        return Err(Reject::forbidden("you are not in this room: join it to mark messages as read").into());
+    }
+    let mut draft = Draft::new(*cx);
+    for receipt in &command.receipts {
+        check_receipt(receipt)?;
+        set_receipt(&mut draft, command, receipt)?;
+    }
+    Ok(draft.commit(()))
+}
+
+fn check_receipt(receipt: &Receipt) -> Result<(), Reject> {
+    match (receipt.receipt_type.as_str(), receipt.thread_id.as_deref()) {
+        (READ | READ_PRIVATE, None) | (FULLY_READ, None) => Ok(()),
+        (FULLY_READ, Some(_)) => Err(Reject::invalid_param("m.fully_read has no thread_id: leave it out")),
+        (READ | READ_PRIVATE, Some("")) => Err(Reject::invalid_param("thread_id is empty: name a thread, or leave it out")),
+        (READ | READ_PRIVATE, Some(_)) => Ok(()),
+        _ => Err(Reject::invalid_param("this type of receipt is not known: use m.read, m.read.private or m.fully_read")),
+    }
+}
+
+fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    let SetReceipts { user_id, room_id, .. } = command;
+    let Some(event) = room::get_event(&cx, room_id, &receipt.event_id)? else { return Ok(()) };
+    let Some(stamp) = event.stamp else { return Ok(()) };
+    let key = receipt_key(&cx, room_id, user_id, &receipt.receipt_type, receipt.thread_id.as_deref());
+    if tables::RECEIPTS.get(cx.view, &key)?.is_some_and(|row| row.value.stamp >= stamp) {
+        return Ok(());
+    }
+    let row = ReceiptRow {
+        user_id: user_id.clone(),
+        receipt_type: receipt.receipt_type.clone(),
+        thread_id: receipt.thread_id.clone(),
+        event_id: receipt.event_id.clone(),
+        stamp,
+        received: cx.now(),
+    };
+    let expires = event.expires.min(cx.text_expiry());
+    tables::RECEIPTS.put(&mut draft.batch, &key, &row, cx.text_class(), expires);
+    match receipt.receipt_type.as_str() {
+        READ => {
+            for member in room::joined_members(&cx, room_id)? {
+                draft.tell(&member.user_id, Change::Receipts { room_id: room_id.clone() });
+            }
+        }
+        FULLY_READ => {
+            let change = Change::RoomAccountData { room_id: room_id.clone(), event_type: FULLY_READ.to_owned() };
+            draft.tell(user_id, change);
+        }
+        _ => draft.tell(user_id, Change::Receipts { room_id: room_id.clone() }),
+    }
+    Ok(())
+}
+
+type ReceiptKey = (journal::Name, journal::Name, journal::Name);
+
+fn receipt_key(cx: &Cx<'_>, room_id: &RoomId, user_id: &UserId, receipt_type: &str, thread_id: Option<&str>) -> ReceiptKey {
+    let kind = format!("{receipt_type}\n{}", thread_id.unwrap_or_default());
+    (cx.room(room_id), cx.user(user_id), cx.name(&kind))
+}
+
+/// The `m.fully_read` marker of a user, and the commit that set it.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn fully_read(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Option<(OwnedEventId, Seq)>, ReadError> {
+    let key = receipt_key(cx, room_id, user_id, FULLY_READ, None);
+    Ok(tables::RECEIPTS.get(cx.view, &key)?.map(|row| (row.value.event_id, row.version)))
+}
+
+/// The `m.receipt` events of a room for one reader: all, or those set by commit `since` or later.
+///
+/// One event holds one receipt per event, type and user: a user who has both a threaded and an unthreaded receipt on the
+/// same event takes two (MSC4102).
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn receipt_events(
+    cx: &Cx<'_>,
+    room_id: &RoomId,
+    reader: &UserId,
+    since: Option<Seq>,
+) -> Result<Vec<Box<RawValue>>, ReadError> {
+    #[derive(Serialize)]
+    struct Data {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thread_id: Option<String>,
+        ts: u64,
+    }
+    let mut events: Vec<BTreeMap<OwnedEventId, BTreeMap<String, BTreeMap<OwnedUserId, Data>>>> = Vec::new();
+    for found in tables::RECEIPTS.scan(cx.view, &(cx.room(room_id),)) {
+        let row = found?.1;
+        let receipt = row.value;
+        let secret = receipt.receipt_type != READ && receipt.user_id != reader;
+        if secret || receipt.receipt_type == FULLY_READ || since.is_some_and(|since| row.version < since) {
+            continue;
+        }
+        let taken = |event: &BTreeMap<_, BTreeMap<String, BTreeMap<OwnedUserId, Data>>>| {
+            let users = event.get(&receipt.event_id).and_then(|types| types.get(&receipt.receipt_type));
+            users.is_some_and(|users| users.contains_key(&receipt.user_id))
+        };
+        let place = events.iter().position(|event| !taken(event)).unwrap_or(events.len());
+        if place == events.len() {
+            events.push(BTreeMap::new());
+        }
+        if let Some(event) = events.get_mut(place) {
+            let users = event.entry(receipt.event_id).or_default().entry(receipt.receipt_type).or_default();
+            users.insert(receipt.user_id, Data { thread_id: receipt.thread_id, ts: receipt.received.as_ms() });
+        }
+    }
+    Ok(events.iter().map(|content| basic_event("m.receipt", content)).collect())
+}
+
+/// The content of an `m.fully_read` event.
+#[must_use]
+pub fn fully_read_content(event_id: &EventId) -> Box<RawValue> {
+    #[derive(Serialize)]
+    struct Content<'a> {
+        event_id: &'a EventId,
+    }
+    raw(&Content { event_id })
+}
+
+/// How far a user has read a room, by thread; the empty name stands for all threads at once.
+fn read_up_to(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<BTreeMap<String, Stamp>, ReadError> {
+    let mut read = BTreeMap::new();
+    for found in tables::RECEIPTS.scan(cx.view, &(cx.room(room_id), cx.user(user_id))) {
+        let receipt = found?.1.value;
+        if receipt.receipt_type != FULLY_READ {
+            let stamp = read.entry(receipt.thread_id.unwrap_or_default()).or_insert(Stamp::ZERO);
+            *stamp = receipt.stamp.max(*stamp);
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,112 @@
+//! What one sync has to look at: what the change index names, or everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use journal::{ReadError, Stamp, Timestamp};
+use ruma::{OwnedRoomId, events::room::member::MembershipState};
+
+use super::{SyncRequest, Token};
+use crate::{
+    Cx,
+    changes::Change,
+    tables::{self, MembershipRow},
+};
+
+/// A token is taken as older than it says by this: clocks of two requests at once may be this far apart.
+const MINTED_MARGIN_MS: u64 = 60_000;
+
+/// What to look at.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    /// Since when; `None`: everything is new.
+    pub since: Option<Token>,
+    /// The change index no longer reaches back to `since`: everything is looked at, and compared by its stamp.
+    pub slow: bool,
+    /// Rooms with news, unless everything is looked at.
+    rooms: BTreeSet<OwnedRoomId>,
+    /// Rooms with new receipts.
+    pub receipts: BTreeSet<OwnedRoomId>,
+    /// New global account data, by its types.
+    pub account_data: BTreeSet<String>,
+    /// New account data of rooms, by its types.
+    pub room_account_data: BTreeMap<OwnedRoomId, BTreeSet<String>>,
+    /// Whether somebody's device list changed.
+    pub device_lists: bool,
+}
+
+impl Scope {
+    pub fn new(cx: &Cx<'_>, request: &SyncRequest<'_>) -> Result<Self, ReadError> {
+        // A token from the future was made before a restore: what this server knows of is all new to its carrier.
+        let since = request.since.filter(|token| token.known() <= Stamp::end_of(cx.view.seq()));
+        let mut scope = Self { since, ..Self::default() };
+        let Some(token) = since else { return Ok(scope) };
+        let reaches_back: Timestamp = cx.now().minus_ms(cx.server.retention_ms).plus_ms(MINTED_MARGIN_MS);
+        if token.minted < reaches_back {
+            scope.slow = true;
+            scope.device_lists = true;
+            return Ok(scope);
+        }
+        let user = cx.user(request.user_id);
+        for found in tables::CHANGES.scan_from(cx.view, &(user,), &(user, token.position)) {
+            scope.note(found?.1.value);
+        }
+        Ok(scope)
+    }
+
+    fn note(&mut self, change: Change) {
+        match change {
+            Change::Room { room_id } => drop(self.rooms.insert(room_id)),
+            Change::Receipts { room_id } => drop(self.receipts.insert(room_id)),
+            Change::AccountData { event_type } => drop(self.account_data.insert(event_type)),
+            Change::RoomAccountData { room_id, event_type } => {
+                self.room_account_data.entry(room_id).or_default().insert(event_type);
+            }
+            Change::DeviceList { .. } => self.device_lists = true,
+        }
+    }
+
+    /// Whether everything has to be looked at.
+    pub fn everything(&self) -> bool {
+        self.since.is_none() || self.slow
+    }
+
+    /// The first place that is not known.
+    pub fn since_stamp(&self) -> Option<Stamp> {
+        self.since.map(|token| token.position)
+    }
+
+    /// The user's rooms to look at, with what the user is to each and since when.
+    pub fn rooms(&self, cx: &Cx<'_>, request: &SyncRequest<'_>) -> Result<Vec<(Stamp, MembershipRow)>, ReadError> {
+        let user = cx.user(request.user_id);
+        let stamped = |row: journal::Row<MembershipRow>| (Stamp::of_row(row.version, row.value.index), row.value);
+        let included = |row: &MembershipRow| request.filter.room.includes(&row.room_id);
+        if self.everything() || request.full_state {
+            let rows = tables::MEMBERSHIPS.scan(cx.view, &(user,)).map(|found| found.map(|(_, row)| stamped(row)));
+            return rows.filter(|found| found.as_ref().map_or(true, |(_, row)| included(row))).collect();
+        }
+        let mut rooms = Vec::new();
+        let mentioned: BTreeSet<_> = self.rooms.iter().chain(&self.receipts).chain(self.room_account_data.keys()).collect();
+        for room_id in mentioned {
+            if let Some(row) = tables::MEMBERSHIPS.get(cx.view, &(user, cx.room(room_id)))? {
+                rooms.push(stamped(row));
+            }
+        }
+        rooms.retain(|(_, row)| included(row));
+        Ok(rooms)
+    }
+
+    /// Whether the room has new events, as far as is known without looking.
+    pub fn has_events(&self, room_id: &ruma::RoomId) -> bool {
+        self.everything() || self.rooms.contains(room_id)
+    }
+
+    /// Whether a place is past what is known.
+    pub fn is_new(&self, stamp: Stamp) -> bool {
+        self.since.is_none_or(|token| stamp >= token.position)
+    }
+}
+
+/// Whether the membership puts a room among those the user has left.
+pub(super) const fn is_left(membership: &MembershipState) -> bool {
+    matches!(membership, MembershipState::Leave | MembershipState::Ban)
+}
