@@ -15,8 +15,11 @@ pub mod outbox;
 pub mod platform;
 pub mod policy;
 pub mod push;
+pub mod receipts;
 pub mod room;
+pub mod sync;
 pub mod tables;
+pub mod timeline;
 pub mod to_device;
 
 pub use cx::{Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, Requester, Server, class};

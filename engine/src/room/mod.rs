@@ -5,6 +5,7 @@ mod client_event;
 mod ignored;
 mod pdu;
 mod read;
+mod visibility;
 
 pub mod aliases;
 pub mod create;
@@ -16,8 +17,10 @@ pub mod send;
 pub use append::{NewEvent, RoomDraft};
 pub use client_event::{ClientEvent, Relation, Unsigned, basic_event, relation_of, sent_event, stripped};
 pub use ignored::ignored_users;
+pub(crate) use client_event::raw;
 pub use pdu::Pdu;
 pub use read::{
     Room, get_event, get_room, joined_members, joined_rooms, members, membership_of, shares_room, state_at, state_event,
     whole_state, StoredEvent,
 };
+pub use visibility::Viewer;

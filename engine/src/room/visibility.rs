@@ -58,7 +58,7 @@ impl Viewer {
         };
         let visibility_key = (room.name, cx.name("m.room.history_visibility"), cx.name(""));
         let (visibility, visibility_since) = match tables::STATE.get(cx.view, &visibility_key)? {
-            Some(row) => (visibility_of(&row.value.pdu), Stamp::of_row(row.version, row.value.index)),
+            Some(row) => (visibility_of(&row.value.pdu), row.value.stamp(row.version)),
             None => (HistoryVisibility::Shared, Stamp::ZERO),
         };
         let user_id = user_id.to_owned();

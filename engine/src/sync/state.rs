@@ -134,7 +134,7 @@ pub(super) fn stamped_state_at(
 ) -> Result<Option<(Stamp, Pdu)>, ReadError> {
     let key = (room, cx.name(&event_type.to_string()), cx.name(state_key));
     let Some(current) = tables::STATE.get(cx.view, &key)? else { return Ok(None) };
-    let stamp = Stamp::of_row(current.version, current.value.index);
+    let stamp = current.value.stamp(current.version);
     if stamp <= at {
         return Ok(Some((stamp, current.value.pdu)));
     }

@@ -6,9 +6,11 @@ mod keys;
 mod outbox;
 mod platform;
 mod rooms;
+mod sync;
 
 pub use accounts::*;
 pub use keys::*;
 pub use outbox::*;
 pub use platform::*;
 pub use rooms::*;
+pub use sync::*;
