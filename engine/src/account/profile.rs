@@ -1,0 +1,165 @@
+//! Profiles ([spec v1.19, § Profiles](https://spec.matrix.org/v1.19/client-server-api/#profiles), fields of MSC4133).
+
+use journal::{Name, ReadError};
+use ruma::{OwnedMxcUri, OwnedUserId, UserId};
+use serde_json::Value;
+
+use super::rooms;
+use crate::{
+    Cx, Decided, Draft, Reject, Stop, policy,
+    tables::{self, ProfileRow},
+};
+
+/// Bytes of a whole profile ([spec v1.19, § Profiles](https://spec.matrix.org/v1.19/client-server-api/#profiles)).
+pub const PROFILE_BYTES_MAX: usize = 65_536;
+
+/// Bytes of a field's name.
+const FIELD_NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of a name that is shown: it is part of every member event, which has 65,535 in all.
+const DISPLAY_NAME_BYTES_MAX: usize = 1_024;
+
+const DISPLAY_NAME: &str = "displayname";
+const AVATAR_URL: &str = "avatar_url";
+
+/// The name and avatar that go into member events; empty for whoever has no profile here.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn member_profile(cx: &Cx<'_>, user_id: &UserId) -> Result<ProfileRow, ReadError> {
+    Ok(tables::PROFILES.get(cx.view, &(cx.user(user_id),))?.map(|row| row.value).unwrap_or_default())
+}
+
+/// A profile as `viewer` may see it; `viewer` is `None` for a request without a token.
+///
+/// # Errors
+/// `M_NOT_FOUND` for nobody, and for those whom the viewer may not know of.
+pub fn profile(cx: &Cx<'_>, viewer: Option<&UserId>, user_id: &UserId) -> Result<ProfileRow, Stop> {
+    let nobody = || Reject::not_found("there is no such user");
+    let visible = match viewer {
+        Some(viewer) => policy::may_see(cx, viewer, user_id)?,
+        // Whoever does not say who they are sees no provisioned user.
+        None => matches!(policy::standing(cx, user_id)?, policy::Standing::Plain | policy::Standing::Support),
+    };
+    let row = tables::PROFILES.get(cx.view, &(cx.user(user_id),))?.filter(|_| visible).ok_or_else(nobody)?;
+    Ok(row.value)
+}
+
+/// One field of a profile.
+#[must_use]
+pub fn field(profile: &ProfileRow, name: &str) -> Option<Value> {
+    match name {
+        DISPLAY_NAME => profile.display_name.clone().map(Value::from),
+        AVATAR_URL => profile.avatar_url.as_ref().map(|url| Value::from(url.as_str())),
+        _ => profile.fields.get(name).cloned(),
+    }
+}
+
+/// All fields of a profile.
+#[must_use]
+pub fn fields(profile: &ProfileRow) -> Vec<(String, Value)> {
+    let known = [DISPLAY_NAME, AVATAR_URL].into_iter().filter_map(|name| Some((name.to_owned(), field(profile, name)?)));
+    known.chain(profile.fields.clone()).collect()
+}
+
+/// `PUT` and `DELETE /profile/{userId}/{keyName}`.
+#[derive(Clone, Debug)]
+pub struct SetField {
+    /// Whose profile.
+    pub user_id: OwnedUserId,
+    /// Which field.
+    pub field: String,
+    /// Its new value; `None` removes it.
+    pub value: Option<Value>,
+}
+
+/// Changes a field. A new name or avatar goes into the member events of the rooms the user is in, the first
+/// hundred of them in this batch; the answer says where [`continue_rooms`] goes on.
+///
+/// # Errors
+/// `M_FORBIDDEN` for provisioned users (their platform names them), `M_TOO_LARGE`, `M_BAD_JSON`, `M_INVALID_PARAM`.
+pub fn set_field(cx: &Cx<'_>, command: &SetField) -> Decided<Option<Name>> {
+    let in_rooms = matches!(command.field.as_str(), DISPLAY_NAME | AVATAR_URL);
+    policy::may_change_profile(cx, &command.user_id, command.field == DISPLAY_NAME)?;
+    let name = (cx.user(&command.user_id),);
+    let row = tables::PROFILES.get(cx.view, &name)?.ok_or_else(|| Reject::not_found("there is no such user"))?;
+    let mut profile = row.value.clone();
+    apply(&mut profile, &command.field, command.value.clone())?;
+    let mut draft = Draft::new(*cx);
+    if profile == row.value {
+        return Ok(draft.commit(None));
+    }
+    tables::PROFILES.require(&mut draft.batch, &name, Some(row.version));
+    tables::PROFILES.put(&mut draft.batch, &name, &profile);
+    let next = if in_rooms { rooms::propagate(&mut draft, &command.user_id, &profile, None)? } else { None };
+    Ok(draft.commit(next))
+}
+
+/// Goes on writing the name and avatar into member events, after the room `after`. Answers where to go on, `None` at the end.
+///
+/// # Errors
+/// [`Stop::Read`].
+pub fn continue_rooms(cx: &Cx<'_>, user_id: &UserId, after: Name) -> Decided<Option<Name>> {
+    let mut draft = Draft::new(*cx);
+    let profile = member_profile(cx, user_id)?;
+    let next = rooms::propagate(&mut draft, user_id, &profile, Some(after))?;
+    Ok(draft.commit(next))
+}
+
+/// Drafts a new name for a user whom the platform names. Answers where [`continue_rooms`] goes on.
+pub(crate) fn rename(draft: &mut Draft<'_>, user_id: &UserId, display_name: &str) -> Result<Option<Name>, Stop> {
+    let cx = draft.cx();
+    let name = (cx.user(user_id),);
+    let row = tables::PROFILES.get(cx.view, &name)?;
+    let mut profile = row.as_ref().map(|row| row.value.clone()).unwrap_or_default();
+    if profile.display_name.as_deref() == Some(display_name) {
+        return Ok(None);
+    }
+    profile.display_name = Some(display_name.to_owned());
+    tables::PROFILES.require(&mut draft.batch, &name, row.map(|row| row.version));
+    tables::PROFILES.put(&mut draft.batch, &name, &profile);
+    rooms::propagate(draft, user_id, &profile, None)
+}
+
+/// Drafts the end of a profile.
+pub(super) fn delete(draft: &mut Draft<'_>, user_id: &UserId) {
+    let cx = draft.cx();
+    tables::PROFILES.delete(&mut draft.batch, &(cx.user(user_id),));
+}
+
+fn apply(profile: &mut ProfileRow, field: &str, value: Option<Value>) -> Result<(), Reject> {
+    match field {
+        DISPLAY_NAME => profile.display_name = text(value)?.filter(|name| !name.is_empty()),
+        AVATAR_URL => profile.avatar_url = text(value)?.filter(|url| !url.is_empty()).map(OwnedMxcUri::from),
+        _ => {
+            check_field_name(field)?;
+            match value {
+                Some(value) => drop(profile.fields.insert(field.to_owned(), value)),
+                None => drop(profile.fields.remove(field)),
+            }
+        }
+    }
+    if profile.display_name.as_ref().is_some_and(|name| name.len() > DISPLAY_NAME_BYTES_MAX) {
+        return Err(Reject::TooLarge("a display name has at most 1,024 bytes".into()));
+    }
+    if serde_json::to_vec(&profile).map_or(0, |bytes| bytes.len()) > PROFILE_BYTES_MAX {
+        return Err(Reject::TooLarge("a profile has at most 65,536 bytes".into()));
+    }
+    Ok(())
+}
+
+fn text(value: Option<Value>) -> Result<Option<String>, Reject> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Reject::bad_json("this profile field is a text")),
+    }
+}
+
+fn check_field_name(field: &str) -> Result<(), Reject> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    if field.is_empty() || field.len() > FIELD_NAME_BYTES_MAX || !field.bytes().all(allowed) {
+        return Err(Reject::invalid_param("a profile field's name is made of a-z, 0-9 and . _ -, with 255 bytes at most"));
+    }
+    Ok(())
+}
