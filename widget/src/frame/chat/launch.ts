@@ -1,0 +1,80 @@
+/** Opening a chat: the one there is, or a new private, encrypted, short-lived room. */
+import {
+    ClientEvent,
+    EventType,
+    GuestAccess,
+    HistoryVisibility,
+    Preset,
+    RoomStateEvent,
+    Visibility,
+    type ICreateRoomOpts,
+    type MatrixClient,
+    type Room,
+} from "matrix-js-sdk";
+import { findChat } from "./rooms.ts";
+
+/** A room key is used for an hour at most, so that keys don't outlive what they lock by more than that. */
+const ROTATION_MS = 3_600_000;
+/** A created room comes with the next sync; later than this something is wrong. */
+const APPEAR_MS_MAX = 30_000;
+
+/** The request for a new chat. `trusted` gives the others the creator's power: for chats a participant starts, and support. */
+export function buildChat(user_ids: readonly string[], retention_ms: number, trusted: boolean): ICreateRoomOpts {
+    return {
+        visibility: Visibility.Private,
+        preset: trusted ? Preset.TrustedPrivateChat : Preset.PrivateChat,
+        is_direct: user_ids.length === 1,
+        invite: [...user_ids],
+        initial_state: [
+            {
+                type: EventType.RoomEncryption,
+                state_key: "",
+                content: { algorithm: "m.megolm.v1.aes-sha2", rotation_period_ms: ROTATION_MS, rotation_period_msgs: 100 },
+            },
+            { type: "m.room.retention", state_key: "", content: { max_lifetime: retention_ms } },
+            // "shared", so that keys go to people who are invited and have not come yet
+            { type: EventType.RoomHistoryVisibility, state_key: "", content: { history_visibility: HistoryVisibility.Shared } },
+            { type: EventType.RoomGuestAccess, state_key: "", content: { guest_access: GuestAccess.Forbidden } },
+        ],
+    };
+}
+
+/** Opens the chat with exactly these people; makes it if there is none. */
+export async function launchChat(client: MatrixClient, user_ids: readonly string[], retention_ms: number, trusted: boolean): Promise<Room> {
+    const found = findChat(client, user_ids);
+    if (found) return found;
+    const { room_id } = await client.createRoom(buildChat(user_ids, retention_ms, trusted));
+    const room = await appear(client, room_id);
+    if (user_ids.length === 1 && user_ids[0]) await markDirect(client, user_ids[0], room_id).catch(() => {}); // only a convenience for other clients
+    return room;
+}
+
+/** Waits until a joined, encrypted room has come with the sync. */
+export function appear(client: MatrixClient, room_id: string): Promise<Room> {
+    return new Promise((resolve, reject) => {
+        const stop = (): void => {
+            clearTimeout(timer);
+            client.off(ClientEvent.Room, look);
+            client.off(RoomStateEvent.Events, look);
+        };
+        const look = (): void => {
+            const room = client.getRoom(room_id);
+            if (room?.getMyMembership() !== "join" || !room.hasEncryptionStateEvent()) return;
+            stop();
+            resolve(room);
+        };
+        const timer = setTimeout(() => {
+            stop();
+            reject(new Error("the new chat did not come with the sync"));
+        }, APPEAR_MS_MAX);
+        client.on(ClientEvent.Room, look);
+        client.on(RoomStateEvent.Events, look);
+        look();
+    });
+}
+
+async function markDirect(client: MatrixClient, user_id: string, room_id: string): Promise<void> {
+    const direct = client.getAccountData(EventType.Direct)?.getContent<Record<string, string[]>>() ?? {};
+    const rooms = direct[user_id] ?? [];
+    if (!rooms.includes(room_id)) await client.setAccountData(EventType.Direct, { ...direct, [user_id]: [...rooms, room_id] });
+}
