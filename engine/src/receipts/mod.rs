@@ -183,7 +183,7 @@ pub fn fully_read_content(event_id: &EventId) -> Box<RawValue> {
 }
 
 /// How far a user has read a room, by thread; the empty name stands for all threads at once.
-fn read_up_to(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<BTreeMap<String, Stamp>, ReadError> {
+pub(crate) fn read_up_to(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<BTreeMap<String, Stamp>, ReadError> {
     let mut read = BTreeMap::new();
     for found in tables::RECEIPTS.scan(cx.view, &(cx.room(room_id), cx.user(user_id))) {
         let receipt = found?.1.value;
