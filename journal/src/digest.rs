@@ -24,15 +24,27 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The digest after `batch` was committed as `seq`: BLAKE3 of the previous digest, `seq` (big-endian) and the batch's
-    /// wire form.
+    /// The digest after `batch` was committed as `seq`: BLAKE3 of the previous digest, `seq` (big-endian) and the BLAKE3 of
+    /// the batch's wire form.
     #[must_use]
     pub fn next(&self, seq: Seq, batch: &SealedBatch) -> Self {
+        self.after(seq, &batch.fingerprint())
+    }
+
+    /// The same when the batch was hashed already: by the committing task, so that the writer need not.
+    pub(crate) fn after(&self, seq: Seq, fingerprint: &[u8; 32]) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0);
         hasher.update(&seq.as_u64().to_be_bytes());
-        hasher.update(&batch.encode());
+        hasher.update(fingerprint);
         Self(*hasher.finalize().as_bytes())
+    }
+}
+
+impl SealedBatch {
+    /// BLAKE3 of the wire form.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        *blake3::hash(&self.encode()).as_bytes()
     }
 }
 

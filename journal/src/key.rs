@@ -176,3 +176,6 @@ tuple_prefixes!([A.0] of [A, B, C, D, E]);
 tuple_prefixes!([A.0, B.1] of [A, B, C, D, E]);
 tuple_prefixes!([A.0, B.1, C.2] of [A, B, C, D, E]);
 tuple_prefixes!([A.0, B.1, C.2, D.3] of [A, B, C, D, E]);
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ mod table;
 mod view;
 mod wire;
 
+#[cfg(test)]
+mod conformance;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 

@@ -1,0 +1,247 @@
+//! The open database: its families, and what it says of itself.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use rocksdb::{
+    BottommostLevelCompaction, BoundColumnFamily, ColumnFamilyDescriptor, CompactOptions, DBWithThreadMode,
+    MultiThreaded, WriteBatch, WriteOptions,
+};
+
+use super::{
+    Options, StoreError,
+    families::{Bucket, BucketId, Buckets, LASTING, META, newest_first},
+    options::FamilyOptions,
+};
+use crate::{Digest, Residence, Sealer, Seq, TableInfo};
+
+pub(super) type Db = DBWithThreadMode<MultiThreaded>;
+
+const HEAD: &[u8] = b"head";
+const FORM: &[u8] = b"form";
+const FORMAT: u8 = 1;
+
+/// The last batch, and the digest of all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) seq: Seq,
+    pub(super) digest: Digest,
+}
+
+impl Head {
+    const EMPTY: Self = Self { seq: Seq::ZERO, digest: Digest::ZERO };
+
+    pub(super) fn decode(bytes: Option<&[u8]>) -> Result<Self, StoreError> {
+        let Some(bytes) = bytes else { return Ok(Self::EMPTY) };
+        let damaged = || StoreError::Store("its position is damaged".to_owned());
+        let (seq, digest) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let digest = Digest::from_bytes(digest.try_into().map_err(|_| damaged())?);
+        Ok(Self { seq: Seq::from_u64(u64::from_be_bytes(*seq)), digest })
+    }
+
+    fn encode(self) -> [u8; 40] {
+        let mut bytes = [0; 40];
+        bytes[..8].copy_from_slice(&self.seq.as_u64().to_be_bytes());
+        bytes[8..].copy_from_slice(self.digest.as_bytes());
+        bytes
+    }
+}
+
+pub(super) struct Store {
+    db: Db,
+    path: PathBuf,
+    families: FamilyOptions,
+    buckets: RwLock<Buckets>,
+    sealer: Sealer,
+}
+
+impl Store {
+    pub(super) fn open(path: &Path, sealer: Sealer, options: &Options) -> Result<(Self, Head), StoreError> {
+        std::fs::create_dir_all(path)?;
+        let families = FamilyOptions::new(options, sealer.keyring().clone());
+        let database = families.database();
+        let found = if path.join("CURRENT").exists() { Db::list_cf(&database, path)? } else { Vec::new() };
+        let mut ids = Vec::new();
+        for name in found.iter().filter(|name| ![META, LASTING].contains(&name.as_str())) {
+            let unknown = || StoreError::Store(format!("there is a family {name} that is not ours"));
+            ids.push(BucketId::from_family(name).ok_or_else(unknown)?);
+        }
+        let lasting = [META, LASTING].map(|name| ColumnFamilyDescriptor::new(name, families.lasting()));
+        let buckets = ids.iter().map(|id| ColumnFamilyDescriptor::new(id.family(), families.bucket()));
+        let db = Db::open_cf_descriptors(&database, path, lasting.into_iter().chain(buckets))?;
+        let store =
+            Self { db, path: path.to_owned(), families, buckets: RwLock::new(Buckets::default()), sealer };
+        store.check_form()?;
+        let buckets = ids.into_iter().map(|id| store.read_bucket(id)).collect::<Result<_, _>>()?;
+        store.set_buckets(newest_first(buckets));
+        let head = store.head()?;
+        Ok((store, head))
+    }
+
+    pub(super) const fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) const fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    pub(super) fn family(&self, name: &str) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {
+        self.db.cf_handle(name).ok_or_else(|| StoreError::Store(format!("the family {name} is gone")))
+    }
+
+    /// What `get` finds of `key` in the families where a row of `table` can be: of a key there is at most one copy, most
+    /// likely in a young bucket.
+    pub(super) fn find<'s, T>(
+        &'s self,
+        table: &TableInfo,
+        buckets: &Buckets,
+        get: impl Fn(&Arc<BoundColumnFamily<'s>>) -> Result<Option<T>, rocksdb::Error>,
+    ) -> Result<Option<T>, StoreError> {
+        if table.residence == Residence::Lasting {
+            return Ok(get(&self.family(LASTING)?)?);
+        }
+        for bucket in buckets.iter().filter(|bucket| bucket.may_hold(table.id)) {
+            // Dropped meanwhile: all of it had expired.
+            let Some(family) = self.db.cf_handle(&bucket.family) else { continue };
+            if let Some(found) = get(&family)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn head(&self) -> Result<Head, StoreError> {
+        Head::decode(self.db.get_pinned_cf(&self.family(META)?, HEAD)?.as_deref())
+    }
+
+    pub(super) const fn head_key() -> &'static [u8] {
+        HEAD
+    }
+
+    /// Adds the new head to the writes that reach it.
+    pub(super) fn put_head(&self, batch: &mut WriteBatch, head: Head) -> Result<(), StoreError> {
+        batch.put_cf(&self.family(META)?, HEAD, head.encode());
+        Ok(())
+    }
+
+    /// Writes and waits for the disk.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        Ok(self.db.write_opt(batch, &options)?)
+    }
+
+    pub(super) fn buckets(&self) -> Buckets {
+        Arc::clone(&self.buckets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_buckets(&self, buckets: Buckets) {
+        *self.buckets.write().unwrap_or_else(PoisonError::into_inner) = buckets;
+    }
+
+    /// The bucket `id`, with a new family if it has none. Called by the writer only, as is [`Store::drop_bucket`].
+    pub(super) fn make_bucket(&self, id: BucketId) -> Result<Arc<Bucket>, StoreError> {
+        let buckets = self.buckets();
+        if let Some(bucket) = buckets.iter().find(|bucket| bucket.id == id) {
+            return Ok(Arc::clone(bucket));
+        }
+        let bucket = Arc::new(Bucket::new(id, BTreeSet::new()));
+        self.db.create_cf(&bucket.family, &self.families.bucket())?;
+        self.set_buckets(newest_first(buckets.iter().chain([&bucket]).cloned().collect()));
+        Ok(bucket)
+    }
+
+    /// New views no longer see the bucket; then its files go.
+    pub(super) fn drop_bucket(&self, id: BucketId) -> Result<(), StoreError> {
+        let buckets = self.buckets();
+        self.set_buckets(Arc::new(buckets.iter().filter(|bucket| bucket.id != id).cloned().collect()));
+        let dropped = self.db.drop_cf(&id.family());
+        if dropped.is_err() {
+            // Still there: the next sweep has to find it.
+            self.set_buckets(buckets);
+        }
+        Ok(dropped?)
+    }
+
+    /// Moves what is in memory and in the write-ahead log into files; the log's old files go.
+    pub(super) fn flush_all(&self) -> Result<(), StoreError> {
+        for name in [META, LASTING] {
+            self.db.flush_cf(&self.family(name)?)?;
+        }
+        for bucket in self.buckets().iter() {
+            // A bucket may be dropped meanwhile.
+            if let Some(family) = self.db.cf_handle(&bucket.family) {
+                self.db.flush_cf(&family)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn scrub(&self) -> Result<(), StoreError> {
+        let lasting = self.family(LASTING)?;
+        self.db.flush_cf(&lasting)?;
+        self.db.compact_range_cf_opt(&lasting, None::<&[u8]>, None::<&[u8]>, &rewrite_everything());
+        Ok(())
+    }
+
+    /// Rewrites a bucket's files without the rows whose key is destroyed.
+    pub(super) fn compact_bucket(&self, bucket: &Bucket) {
+        if let Some(family) = self.db.cf_handle(&bucket.family) {
+            self.db.compact_range_cf_opt(&family, None::<&[u8]>, None::<&[u8]>, &rewrite_everything());
+        }
+    }
+
+    /// Which tables have rows in a bucket found on disk: one seek for each.
+    fn read_bucket(&self, id: BucketId) -> Result<Arc<Bucket>, StoreError> {
+        let mut tables = BTreeSet::new();
+        let family = self.family(&id.family())?;
+        let mut rows = self.db.raw_iterator_cf(&family);
+        rows.seek_to_first();
+        while let Some(table) = rows.key().and_then(|key| key.first_chunk::<2>()) {
+            let table = u16::from_be_bytes(*table);
+            tables.insert(table);
+            let Some(next) = table.checked_add(1) else { break };
+            rows.seek(next.to_be_bytes());
+        }
+        rows.status()?;
+        Ok(Arc::new(Bucket::new(id, tables)))
+    }
+
+    /// That the store is of this program's form, slot length and keyring; a new store is told them.
+    fn check_form(&self) -> Result<(), StoreError> {
+        let slot_ms = self.sealer.classes().slot_ms();
+        let keyring = self.sealer.keyring().data_key().id();
+        let meta = self.family(META)?;
+        let Some(form) = self.db.get_cf(&meta, FORM)? else {
+            let mut batch = WriteBatch::default();
+            batch.put_cf(&meta, FORM, [&[FORMAT][..], &slot_ms.to_be_bytes(), &keyring].concat());
+            return self.write(batch);
+        };
+        let damaged = || StoreError::Store("its form is damaged".to_owned());
+        let (format, rest) = form.split_first().ok_or_else(damaged)?;
+        if *format != FORMAT {
+            return Err(StoreError::Format { found: *format, known: FORMAT });
+        }
+        let (stored_ms, stored_keyring) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let stored_ms = u64::from_be_bytes(*stored_ms);
+        if stored_ms != slot_ms {
+            return Err(StoreError::SlotLength { stored_ms, given_ms: slot_ms });
+        }
+        if stored_keyring != keyring { Err(StoreError::OtherKeyring) } else { Ok(()) }
+    }
+}
+
+/// Without `Force`, RocksDB moves files to the last level as they are, with what should be gone still in them.
+fn rewrite_everything() -> CompactOptions {
+    let mut options = CompactOptions::default();
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+    options
+}
