@@ -1,1 +1,12 @@
+//! Configuration: one file and the environment, read once at the start.
+//!
+//! [`homeserver`] is `vestibule.toml`. The bridge has a file of its own and builds it from the same parts: [`source`] reads a
+//! file and the environment into any form, [`units`] are values written as people write them.
 
+pub mod homeserver;
+pub mod source;
+pub mod units;
+
+pub use homeserver::{Appservices, Config, Limits, Log, LogFormat, Media, Registration, Retention, Rooms, Server};
+pub use source::{ConfigError, Vars};
+pub use units::{Bytes, Span};

@@ -1,0 +1,294 @@
+//! `vestibule.toml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::source::{self, ConfigError, Vars};
+use crate::units::{Bytes, Span};
+
+/// The example: every key with its default and what it means. A test holds it to the defaults.
+pub const EXAMPLE: &str = include_str!("vestibule.toml");
+
+/// Environment variables start with this.
+pub const PREFIX: &str = "VESTIBULE_";
+
+/// The homeserver's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[registration]`
+    pub registration: Registration,
+    /// `[rooms]`
+    pub rooms: Rooms,
+    /// `[retention]`
+    pub retention: Retention,
+    /// `[media]`
+    pub media: Media,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[appservices]`
+    pub appservices: Appservices,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[server]`: who it is, where it listens, where it keeps things.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The part after the colon in every id. Cannot be changed once the data folder exists.
+    pub name: String,
+    /// One address with its port, or a list of them.
+    pub listen: Listen,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where clients reach the server, if not at its address; told by `/.well-known/matrix/client`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// The file with the root key. Not in the data folder, so that a copy of one is not a copy of both.
+    pub root_key: PathBuf,
+    /// A TLS-terminating proxy stands in front: listening on other addresses than loopback is allowed, and the last address
+    /// in `X-Forwarded-For` is the client's.
+    pub behind_proxy: bool,
+}
+
+/// One address or several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Listen {
+    /// One.
+    One(SocketAddr),
+    /// Several.
+    Several(Vec<SocketAddr>),
+}
+
+impl Listen {
+    /// All of them.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        match self {
+            Self::One(address) => std::slice::from_ref(address),
+            Self::Several(addresses) => addresses,
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            name: "localhost".to_owned(),
+            listen: Listen::One(SocketAddr::from(([127, 0, 0, 1], 8008))),
+            data: PathBuf::from("./data"),
+            public_url: None,
+            root_key: PathBuf::from("./root.key"),
+            behind_proxy: false,
+        }
+    }
+}
+
+/// `[registration]`: who may make an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// Whether anybody may.
+    pub open: bool,
+}
+
+/// `[rooms]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rooms {
+    /// The version of rooms made without asking for one: 10, 11 or 12.
+    pub default_version: String,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { default_version: "11".to_owned() }
+    }
+}
+
+/// `[retention]`: how long content lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// L: from a message's arrival until nobody can read it. Cannot be changed once the data folder exists.
+    pub lifetime: Span,
+    /// The length of an epoch: its key is destroyed at most this much after its last message expired.
+    pub slot: Span,
+    /// How often keys are destroyed and files are dropped.
+    pub sweep: Span,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { lifetime: Span::from_secs(86_400), slot: Span::from_secs(600), sweep: Span::from_secs(600) }
+    }
+}
+
+/// `[media]`: files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// One file at most.
+    pub size_max: Bytes,
+    /// All files of one user in any 24 hours.
+    pub upload_per_day: Bytes,
+    /// The folder for sealed files; `media` in the data folder unless named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<PathBuf>,
+    /// Answer the download calls that need no access token (removed from the specification in v1.11).
+    pub unauthenticated_downloads: bool,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            size_max: Bytes::new(200_000_000),
+            upload_per_day: Bytes::new(1_000_000_000),
+            store: None,
+            unauthenticated_downloads: false,
+        }
+    }
+}
+
+/// `[limits]`: how much one client may ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Whether rates are limited at all.
+    pub enabled: bool,
+    /// Requests per second of one user.
+    pub user_per_second: u32,
+    /// How many a user may make at once after a pause.
+    pub user_burst: u32,
+    /// Requests per second without an access token (logging in, registering) from one address.
+    pub address_per_second: u32,
+    /// How many an address may make at once after a pause.
+    pub address_burst: u32,
+    /// Connections at the same time.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { enabled: true, user_per_second: 20, user_burst: 200, address_per_second: 5, address_burst: 60, connections: 4_096 }
+    }
+}
+
+/// `[appservices]`: application services, the support bridge among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Appservices {
+    /// Registration files.
+    pub registrations: Vec<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// What is logged, in the form of `tracing`'s filters.
+    pub filter: String,
+    /// How.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Config {
+    /// Reads `file` (the defaults if `None`) and `vars` over it; relative paths in the file are relative to its folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`], a sentence for the operator.
+    pub fn load(file: Option<&Path>, vars: Vars) -> Result<Self, ConfigError> {
+        let mut config: Self = source::read(file, vars.without("bridge_"))?;
+        if let Some(folder) = file.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
+            let server = &mut config.server;
+            for path in [&mut server.data, &mut server.root_key]
+                .into_iter()
+                .chain(&mut config.media.store)
+                .chain(&mut config.appservices.registrations)
+            {
+                *path = folder.join(&path);
+            }
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The folder for sealed files.
+    #[must_use]
+    pub fn media_store(&self) -> PathBuf {
+        self.media.store.clone().unwrap_or_else(|| self.server.data.join("media"))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.to_owned() });
+        if self.server.listen.addresses().is_empty() {
+            return wrong("server.listen", "name at least one address, such as \"127.0.0.1:8008\"");
+        }
+        if !self.server.behind_proxy
+            && let Some(address) = self.server.listen.addresses().iter().find(|address| !address.ip().is_loopback())
+        {
+            let problem = format!(
+                "{address} can be reached from other machines, and Vestibule speaks plain HTTP: put a TLS-terminating proxy in front \
+                 and set server.behind_proxy = true, or listen on 127.0.0.1"
+            );
+            return Err(ConfigError::Value { key: "server.listen", problem });
+        }
+        if let Some(url) = &self.server.public_url
+            && !(url.starts_with("https://") || url.starts_with("http://"))
+        {
+            return wrong("server.public_url", "write it as clients do, such as \"https://chat.example.org\"");
+        }
+        if self.server.root_key.starts_with(&self.server.data) {
+            return wrong("server.root_key", "keep it out of the data folder: whoever copies that folder must not get the key with it");
+        }
+        if !matches!(self.rooms.default_version.as_str(), "10" | "11" | "12") {
+            return wrong("rooms.default_version", "must be \"10\", \"11\" or \"12\"");
+        }
+        let retention = &self.retention;
+        for (key, span) in [
+            ("retention.lifetime", retention.lifetime),
+            ("retention.slot", retention.slot),
+            ("retention.sweep", retention.sweep),
+        ] {
+            if span.as_ms() < 100 {
+                return wrong(key, "must be at least \"100ms\"");
+            }
+        }
+        if retention.slot > retention.lifetime {
+            return wrong("retention.slot", "cannot be longer than retention.lifetime");
+        }
+        if self.limits.connections == 0 {
+            return wrong("limits.connections", "must be at least 1");
+        }
+        let rates = &self.limits;
+        if rates.enabled && [rates.user_per_second, rates.user_burst, rates.address_per_second, rates.address_burst].contains(&0) {
+            return wrong("limits", "a rate of 0 lets nobody in; set limits.enabled = false for no limits");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
