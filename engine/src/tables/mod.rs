@@ -1,5 +1,5 @@
 //! Every table of the server, by area. Ids are never reused: rooms 1–49, accounts 50–99, keys 100–149, sync 150–199,
-//! media 200–219, platform 220–259, outbox 260–279.
+//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289.
 
 mod accounts;
 mod keys;
@@ -7,6 +7,7 @@ mod outbox;
 mod platform;
 mod rooms;
 mod sync;
+mod server;
 
 pub use accounts::*;
 pub use keys::*;
@@ -14,3 +15,4 @@ pub use outbox::*;
 pub use platform::*;
 pub use rooms::*;
 pub use sync::*;
+pub use server::*;

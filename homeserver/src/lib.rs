@@ -1,0 +1,11 @@
+//! The homeserver: the asynchronous shell around the engine. HTTP, time, randomness, files and tasks live here; rules don't.
+
+pub mod app;
+pub mod appservices;
+pub mod client;
+pub mod clock;
+pub mod entropy;
+pub mod http;
+pub mod hub;
+pub mod start;
+pub mod tasks;

@@ -1,0 +1,215 @@
+//! From a configuration to a running [`App`]: root key, keyring, journal, signing key, application services.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use config::Config;
+use engine::tables::{SERVER, ServerRow};
+use engine::{MEGOLM_ROTATION_MS, MINUTES_MS};
+use journal::{Batch, ClassTable, Journal as _, Keyring, Outcome, Retention, RootKey, Sealer};
+use ruma::signatures::Ed25519KeyPair;
+use ruma::{OwnedServerName, RoomVersionId};
+
+use crate::app::{App, Resources, Store};
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::http::limits::{Bodies, Rates};
+use crate::hub::Hub;
+use crate::tasks::Tasks;
+use crate::appservices;
+
+/// Where an operator can put the root key instead of a file; read by `main`.
+pub const ROOT_KEY_VARIABLE: &str = "VESTIBULE_ROOT_KEY";
+
+/// How long a connection to an application service or push gateway may take to be made.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a whole call to one may take.
+const CALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Deliveries to application services and push gateways live as long as what they deliver, and an hour to retry.
+const OUTBOX_MARGIN_MS: u64 = 3_600_000;
+
+/// Why the server cannot start. Its text is a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file or folder.
+    #[error("{path}: {problem}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The configuration does not fit the data.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The journal.
+    #[error("the journal cannot be used: {0}")]
+    Journal(String),
+    /// The keyring.
+    #[error(transparent)]
+    Keyring(#[from] journal::KeyringError),
+    /// A registration file.
+    #[error(transparent)]
+    Appservice(#[from] appservices::RegistrationError),
+}
+
+fn at(path: &Path) -> impl Fn(std::io::Error) -> StartError {
+    let path = path.to_owned();
+    move |error| StartError::Path { path: path.clone(), problem: error.to_string() }
+}
+
+/// Opens everything. `root_key` is the operator's key if it came from elsewhere than the file.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Result<App, StartError> {
+    // Already done when several servers run in one process (tests).
+    let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
+    let entropy = Entropy;
+    let data = &config.server.data;
+    std::fs::create_dir_all(data).map_err(at(data))?;
+
+    let root_key = match root_key {
+        Some(root_key) => root_key,
+        None => root_key_file(&config.server.root_key, data)?,
+    };
+    let sealer = Sealer::new(keyring(&data.join("keyring"), &root_key)?, classes(&config));
+    let journal = Store::new(sealer);
+    let row = server_row(&journal, &config, &clock, entropy).await?;
+    let server = Arc::new(server(&config, &row)?);
+
+    let http = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIME_MAX)
+        .timeout(CALL_TIME_MAX)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| StartError::Mismatch(error.to_string()))?;
+    let rates = Rates::new(&config.limits, &clock);
+    Ok(App::new(Resources {
+        journal,
+        server,
+        clock,
+        entropy,
+        hub: Hub::default(),
+        config: Arc::new(config),
+        http,
+        tasks: Tasks::default(),
+        bodies: Bodies::default(),
+        rates,
+    }))
+}
+
+/// The retention classes, in the order of [`engine::class`].
+#[must_use]
+pub fn classes(config: &Config) -> ClassTable {
+    let lifetime_ms = config.retention.lifetime.as_ms();
+    let lifetimes = [lifetime_ms, lifetime_ms + MEGOLM_ROTATION_MS, lifetime_ms, MINUTES_MS, lifetime_ms + OUTBOX_MARGIN_MS];
+    let retentions = lifetimes.into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
+    ClassTable::new(config.retention.slot.as_ms(), retentions)
+}
+
+/// The root key in the file at `path`; a new one on the very first start, when there is no keyring yet.
+fn root_key_file(path: &Path, data: &Path) -> Result<RootKey, StartError> {
+    let wrong = |problem: String| StartError::Path { path: path.to_owned(), problem };
+    match std::fs::read(path) {
+        Ok(contents) => RootKey::parse(&contents).map_err(|error| wrong(error.to_string())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(wrong(error.to_string())),
+        Err(_) if data.join("keyring").exists() => Err(wrong(format!(
+            "the root key is not here, and {} cannot be read without it: put it back, or set server.root_key to where it is",
+            data.display()
+        ))),
+        Err(_) => {
+            let root_key = RootKey::generate()?;
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
+            file.write_all(root_key.to_hex().as_bytes()).and_then(|()| file.sync_all()).map_err(at(path))?;
+            tracing::warn!(path = %path.display(), "made a new root key; keep a copy of it apart from copies of the data folder");
+            Ok(root_key)
+        }
+    }
+}
+
+fn keyring(path: &Path, root_key: &RootKey) -> Result<Keyring, StartError> {
+    Ok(if path.exists() { Keyring::open(path, root_key)? } else { Keyring::create(path, root_key)? })
+}
+
+/// What the data folder says of the server it belongs to; written on the first start.
+async fn server_row(journal: &Store, config: &Config, clock: &Clock, entropy: Entropy) -> Result<ServerRow, StartError> {
+    let read = |journal: &Store| {
+        let view = journal.view(clock.now());
+        SERVER.get(&view, &(0,)).map_err(|error| StartError::Journal(error.to_string()))
+    };
+    let row = match read(journal)? {
+        Some(row) => row.value,
+        None => {
+            let row = ServerRow {
+                name: config.server.name.clone(),
+                signing_key: STANDARD_NO_PAD.encode(entropy.signing_key()),
+                signing_key_version: entropy.id(6),
+                lifetime_ms: config.retention.lifetime.as_ms(),
+                slot_ms: config.retention.slot.as_ms(),
+            };
+            let mut batch = Batch::new(clock.now());
+            SERVER.require(&mut batch, &(0,), None);
+            SERVER.put(&mut batch, &(0,), &row);
+            let unavailable = |error: journal::Unavailable| StartError::Journal(error.to_string());
+            let Outcome::Committed(_) = journal.commit(journal.seal(batch).map_err(unavailable)?).await.map_err(unavailable)? else {
+                return Err(StartError::Journal("another program writes to it".to_owned()));
+            };
+            row
+        }
+    };
+    check_same(config, &row)?;
+    Ok(row)
+}
+
+/// The name is in every id and the lifetime in every promise: neither changes under the data.
+fn check_same(config: &Config, row: &ServerRow) -> Result<(), StartError> {
+    let data = config.server.data.display();
+    if row.name != config.server.name {
+        return Err(StartError::Mismatch(format!(
+            "server.name is {}, but {data} belongs to {}: set it back, or start with another data folder",
+            config.server.name, row.name
+        )));
+    }
+    if (row.lifetime_ms, row.slot_ms) != (config.retention.lifetime.as_ms(), config.retention.slot.as_ms()) {
+        return Err(StartError::Mismatch(format!(
+            "retention.lifetime and retention.slot are {} and {}, but {data} was made with {} and {}: set them back, or start with \
+             another data folder",
+            config.retention.lifetime,
+            config.retention.slot,
+            config::Span::from_ms(row.lifetime_ms),
+            config::Span::from_ms(row.slot_ms)
+        )));
+    }
+    Ok(())
+}
+
+fn server(config: &Config, row: &ServerRow) -> Result<engine::Server, StartError> {
+    let mismatch = |what: &str| StartError::Mismatch(what.to_owned());
+    let name = OwnedServerName::try_from(config.server.name.as_str())
+        .map_err(|_| mismatch("server.name is not a server name: write a host name, with a port if it needs one"))?;
+    let signing_key = STANDARD_NO_PAD
+        .decode(&row.signing_key)
+        .ok()
+        .and_then(|document| Ed25519KeyPair::from_der(&document, row.signing_key_version.clone()).ok())
+        .ok_or_else(|| StartError::Journal("the signing key in it is damaged".to_owned()))?;
+    let default_room_version = RoomVersionId::try_from(config.rooms.default_version.as_str())
+        .map_err(|_| mismatch("rooms.default_version is not a room version"))?;
+    Ok(engine::Server {
+        appservices: appservices::load(&config.appservices.registrations, &name)?,
+        name,
+        signing_key,
+        default_room_version,
+        retention_ms: config.retention.lifetime.as_ms(),
+        upload_size_max: config.media.size_max.get(),
+        upload_per_day: config.media.upload_per_day.get(),
+        registration_open: config.registration.open,
+        rates_enabled: config.limits.enabled,
+    })
+}
