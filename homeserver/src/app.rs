@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use config::Config;
+use engine::account::{self, Authenticated, Credentials, Secret};
 use engine::{Cx, Decided, Decision, Requester, Stop};
 use journal::{Journal as _, Outcome, SealedBatch, View};
 
@@ -106,13 +107,18 @@ impl App {
         Err(ApiError::unavailable("a command met only conflicts"))
     }
 
-    /// Who the holder of `token` is; for an application service, `user_id` and `device_id` say whom it speaks for.
+    /// Who the holder of `token` is; for an application service, `user_id` and `device_id` say whom it speaks for. The first use
+    /// of a refreshed token is noted: it ends the tokens it replaces.
     ///
     /// # Errors
     /// 401 `M_UNKNOWN_TOKEN`, and what an application service may not do.
-    pub fn authenticate(&self, token: &str, user_id: Option<&str>, device_id: Option<&str>) -> Result<Requester, ApiError> {
-        let _ = (token, user_id, device_id);
-        Err(engine::Reject::UnknownToken { soft_logout: false }.into())
+    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Requester, ApiError> {
+        let Authenticated { requester, first_use } = self.read(|cx| account::authenticate(cx, credentials))?;
+        if first_use {
+            let token = Secret::new(credentials.token.to_owned());
+            self.run(|cx| account::confirm_tokens(cx, &token)).await?;
+        }
+        Ok(requester)
     }
 
     /// Counts a request against the rates.

@@ -15,12 +15,13 @@ use ruma::signatures::Ed25519KeyPair;
 use ruma::{OwnedServerName, RoomVersionId};
 
 use crate::app::{App, Resources, Store};
+use crate::appservices;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
 use crate::tasks::Tasks;
-use crate::appservices;
 
 /// Where an operator can put the root key instead of a file; read by `main`.
 pub const ROOT_KEY_VARIABLE: &str = "VESTIBULE_ROOT_KEY";
@@ -91,7 +92,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         .build()
         .map_err(|error| StartError::Mismatch(error.to_string()))?;
     let rates = Rates::new(&config.limits, &clock);
-    Ok(App::new(Resources {
+    let app = App::new(Resources {
         journal,
         server,
         clock,
@@ -102,7 +103,10 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         tasks: Tasks::default(),
         bodies: Bodies::default(),
         rates,
-    }))
+    });
+    let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());
+    app.run(engine::account::ensure_senders).await.map_err(unusable)?;
+    Ok(app)
 }
 
 /// The retention classes, in the order of [`engine::class`].

@@ -6,13 +6,13 @@ mod keys;
 mod outbox;
 mod platform;
 mod rooms;
-mod sync;
 mod server;
+mod sync;
 
 pub use accounts::*;
 pub use keys::*;
 pub use outbox::*;
 pub use platform::*;
 pub use rooms::*;
-pub use sync::*;
 pub use server::*;
+pub use sync::*;

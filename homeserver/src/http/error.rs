@@ -181,6 +181,8 @@ impl From<Reject> for ApiError {
             Reject::InvalidParam(_) => (S::BAD_REQUEST, "M_INVALID_PARAM"),
             Reject::MissingParam(_) => (S::BAD_REQUEST, "M_MISSING_PARAM"),
             Reject::Unknown(_) => (S::BAD_REQUEST, "M_UNKNOWN"),
+            Reject::InvalidSignature(_) => (S::BAD_REQUEST, "M_INVALID_SIGNATURE"),
+            Reject::UnknownDevice => (S::BAD_REQUEST, "M_UNKNOWN_DEVICE"),
             Reject::UnknownToken { .. } => (S::UNAUTHORIZED, "M_UNKNOWN_TOKEN"),
             Reject::UserInUse => (S::BAD_REQUEST, "M_USER_IN_USE"),
             Reject::InvalidUsername(_) => (S::BAD_REQUEST, "M_INVALID_USERNAME"),

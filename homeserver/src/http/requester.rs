@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use engine::Requester;
+use engine::account::Credentials;
 use http::{Method, StatusCode, header, request::Parts};
 use ruma::api::auth_scheme::{AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, NoAccessToken, NoAuthentication};
 use ruma::api::{IncomingRequest, IncomingRequestExt as _};
@@ -25,6 +26,8 @@ pub enum Access {
     Required,
     /// An application service's only.
     Appservice,
+    /// An application service's may be sent (to register, to log in); any other one is not looked at.
+    AppserviceOptional,
 }
 
 /// What ruma's authentication schemes come to.
@@ -44,8 +47,7 @@ schemes! {
     AccessToken => Required,
     AccessTokenOptional => Optional,
     AppserviceToken => Appservice,
-    // Registration and login: an application service's token may be sent, an old token of a user is not looked at.
-    AppserviceTokenOptional => Optional,
+    AppserviceTokenOptional => AppserviceOptional,
 }
 
 /// A request with a body of type `B`, after authentication.
@@ -162,18 +164,26 @@ fn query_param(parts: &Parts, name: &str) -> Option<String> {
 
 /// Who asks, as the access token says; an application service may speak for a user and a device in its namespace
 /// ([spec v1.19, Application Service API § Identity assertion](https://spec.matrix.org/v1.19/application-service-api/#identity-assertion), MSC3202).
-pub(super) fn authenticate(app: &App, parts: &Parts, access: Access) -> Result<Option<Requester>, ApiError> {
+pub(super) async fn authenticate(app: &App, parts: &Parts, access: Access) -> Result<Option<Requester>, ApiError> {
     if access == Access::None {
         return Ok(None);
     }
     let Some(token) = access_token(parts).filter(|token| !token.is_empty()) else {
-        return if access == Access::Optional { Ok(None) } else { Err(ApiError::missing_token()) };
+        let optional = matches!(access, Access::Optional | Access::AppserviceOptional);
+        return if optional { Ok(None) } else { Err(ApiError::missing_token()) };
     };
     let user_id = query_param(parts, "user_id");
     let device_id = query_param(parts, "device_id").or_else(|| query_param(parts, "org.matrix.msc3202.device_id"));
-    let requester = app.authenticate(&token, user_id.as_deref(), device_id.as_deref())?;
+    let credentials = Credentials { token: &token, user_id: user_id.as_deref(), device_id: device_id.as_deref() };
+    let requester = match app.authenticate(&credentials).await {
+        Err(error) if access == Access::AppserviceOptional && error.errcode() == "M_UNKNOWN_TOKEN" => return Ok(None),
+        requester => requester?,
+    };
     if access == Access::Appservice && requester.appservice.is_none() {
         return Err(ApiError::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", "only an application service may call this"));
+    }
+    if access == Access::AppserviceOptional && requester.appservice.is_none() {
+        return Ok(None);
     }
     Ok(Some(requester))
 }

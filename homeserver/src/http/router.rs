@@ -212,7 +212,7 @@ impl Place {
         let app = self.app.clone();
         let address = client_address(&app, &parts);
 
-        let requester = match authenticate(&app, &parts, endpoint.access) {
+        let requester = match authenticate(&app, &parts, endpoint.access).await {
             Ok(requester) => requester,
             // Guessing tokens costs as much as guessing passwords.
             Err(error) => return app.count(None, address).and(Err(error)),
