@@ -1,0 +1,129 @@
+//! Presence
+//! ([spec v1.19, Client-Server API § Presence](https://spec.matrix.org/v1.19/client-server-api/#presence)).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use engine::{Requester, account, policy, room};
+use http::{Method, StatusCode};
+use journal::Topic;
+use ruma::{OwnedUserId, UserId, presence::PresenceState};
+use serde::Deserialize;
+
+use super::body::{json, user_id};
+use crate::app::App;
+use crate::ephemeral::{OFFLINE_AFTER, Presence, Watch};
+use crate::http::{Access, Answer, ApiError, RawRequest, Routes, empty_response};
+
+/// This family's calls.
+#[must_use]
+pub fn routes(routes: Routes) -> Routes {
+    routes
+        .raw(Method::GET, "/_matrix/client/v3/presence/{user_id}/status", Access::Required, get_presence)
+        .raw(Method::GET, "/_matrix/client/r0/presence/{user_id}/status", Access::Required, get_presence)
+        .raw(Method::PUT, "/_matrix/client/v3/presence/{user_id}/status", Access::Required, set_presence)
+        .raw(Method::PUT, "/_matrix/client/r0/presence/{user_id}/status", Access::Required, set_presence)
+}
+
+/// A status text is a sentence, not a document.
+const STATUS_BYTES_MAX: usize = 1_024;
+
+async fn get_presence(app: App, request: RawRequest) -> Answer {
+    let (requester, user_id) = (request.requester()?, user_id(&request)?);
+    let visible = app.read(|cx| {
+        account::user(cx, &user_id)?;
+        Ok(policy::may_see(cx, &requester.user_id, &user_id)?)
+    })?;
+    if !visible {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "there is no such user"));
+    }
+    let offline = || Presence { state: PresenceState::Offline, status_msg: None, last_active: None };
+    let presence = app.ephemeral.presence(&user_id).unwrap_or_else(offline);
+    json(&presence.content(app.clock.now()))
+}
+
+async fn set_presence(app: App, request: RawRequest) -> Answer {
+    #[derive(Deserialize)]
+    struct Body {
+        presence: PresenceState,
+        #[serde(default)]
+        status_msg: Option<String>,
+    }
+    let (requester, user_id) = (request.requester()?, user_id(&request)?);
+    if requester.user_id != user_id {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", "you can set your own presence only"));
+    }
+    let body: Body = request.json()?;
+    let known = matches!(body.presence, PresenceState::Online | PresenceState::Unavailable | PresenceState::Offline);
+    if !known || body.status_msg.as_ref().is_some_and(|status| status.len() > STATUS_BYTES_MAX) {
+        return Err(super::body::invalid("presence is online, unavailable or offline, and a status text is 1,024 bytes at most"));
+    }
+    if app.ephemeral.set_presence(&user_id, body.presence, body.status_msg, app.clock.now()) {
+        tell(&app, &user_id)?;
+    }
+    Ok(empty_response())
+}
+
+/// A user's `/sync` while it runs: they are there, and for some time after.
+pub(super) struct Present {
+    app: App,
+    user_id: OwnedUserId,
+}
+
+impl Present {
+    /// The `/sync` begins.
+    pub(super) fn begin(app: &App, requester: &Requester, state: PresenceState) -> Result<Self, ApiError> {
+        let present = Self { app: app.clone(), user_id: requester.user_id.clone() };
+        if app.ephemeral.sync_began(&present.user_id, &state, app.clock.now()) {
+            tell(app, &present.user_id)?;
+        }
+        Ok(present)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        let app = &self.app;
+        if app.ephemeral.sync_ended(&self.user_id, app.clock.now()) && !app.tasks.is_ended() {
+            app.tasks.spawn(watch(app.clone(), self.user_id.clone()));
+        }
+    }
+}
+
+/// Waits until a user who has stopped to sync is gone, and tells others.
+async fn watch(app: App, user_id: OwnedUserId) {
+    let mut after = OFFLINE_AFTER;
+    loop {
+        tokio::select! {
+            () = app.tasks.ended() => return,
+            () = tokio::time::sleep_until(app.clock.deadline(after)) => {}
+        }
+        match app.ephemeral.watch_presence(&user_id, app.clock.now()) {
+            Watch::Wait(ms) => after = Duration::from_millis(ms),
+            Watch::Gone { news: true } => {
+                // Whoever syncs next is told anyway: a failure to wake is no reason to do anything else.
+                let _told: Result<(), ApiError> = tell(&app, &user_id);
+                return;
+            }
+            Watch::Gone { news: false } | Watch::Back => return,
+        }
+    }
+}
+
+/// The topic that wakes a user's requests.
+pub(super) fn topic(app: &App, user_id: &UserId) -> Result<Topic, ApiError> {
+    app.read(|cx| Ok(Topic(cx.user(user_id))))
+}
+
+/// Wakes everybody who shares a room with the user, and the user.
+fn tell(app: &App, user_id: &UserId) -> Result<(), ApiError> {
+    let topics = app.read(|cx| {
+        let mut topics = BTreeSet::from([Topic(cx.user(user_id))]);
+        for room_id in room::joined_rooms(cx, user_id)? {
+            topics.extend(room::joined_members(cx, &room_id)?.iter().map(|member| Topic(cx.user(&member.user_id))));
+        }
+        Ok(topics)
+    })?;
+    app.hub.wake(&topics.into_iter().collect::<Vec<_>>());
+    Ok(())
+}
