@@ -12,6 +12,7 @@ use journal::{Journal as _, Outcome, SealedBatch, View};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
@@ -40,6 +41,8 @@ pub struct Resources {
     pub entropy: Entropy,
     /// Wake-ups.
     pub hub: Hub,
+    /// Typing and presence.
+    pub ephemeral: Ephemeral,
     /// The configuration.
     pub config: Arc<Config>,
     /// For calls to others: application services, push gateways.

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
+use crate::ephemeral::Ephemeral;
 use crate::hub::Hub;
 use crate::tasks::Tasks;
 
@@ -95,6 +96,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let app = App::new(Resources {
         journal,
         server,
+        ephemeral: Ephemeral::new(clock.now()),
         clock,
         entropy,
         hub: Hub::default(),
