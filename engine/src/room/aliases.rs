@@ -135,6 +135,22 @@ pub fn aliases_of(cx: &Cx<'_>, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>
     Ok(rows.map(|found| found.map(|(_, row)| row.value)).collect::<Result<_, _>>()?)
 }
 
+/// `GET /rooms/{roomId}/aliases`: for those in the room, and for everybody if the room is world readable.
+///
+/// # Errors
+/// `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` for somebody outside it.
+pub fn visible_aliases(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>, Stop> {
+    get_room(cx, room_id)?;
+    let world_readable = state_event(cx, room_id, &StateEventType::RoomHistoryVisibility, "")?
+        .and_then(|pdu| pdu.content_field::<String>("history_visibility"))
+        .is_some_and(|visibility| visibility == "world_readable");
+    let joined = membership_of(cx, room_id, user_id)? == Some(ruma::events::room::member::MembershipState::Join);
+    if !joined && !world_readable {
+        return Err(Reject::forbidden("you are not in this room").into());
+    }
+    aliases_of(cx, room_id)
+}
+
 /// A room id, or the room that an alias names.
 ///
 /// # Errors

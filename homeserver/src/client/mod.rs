@@ -1,6 +1,7 @@
 //! The Client-Server API, one file per family of calls. Handlers are short: parse, run one engine function, answer.
 
 mod body;
+mod directory;
 mod events;
 mod members;
 mod messages;
@@ -8,24 +9,32 @@ mod notifications;
 mod presence;
 mod receipts;
 mod relations;
+mod rooms;
+mod send;
 mod sync;
 mod typing;
 mod versions;
 
 use crate::http::Routes;
 
+const FAMILIES: &[fn(Routes) -> Routes] = &[
+    directory::routes,
+    events::routes,
+    members::routes,
+    messages::routes,
+    notifications::routes,
+    presence::routes,
+    receipts::routes,
+    relations::routes,
+    rooms::routes,
+    send::routes,
+    sync::routes,
+    typing::routes,
+    versions::routes,
+];
+
 /// All families.
 #[must_use]
 pub fn routes() -> Routes {
-    let routes = Routes::default();
-    let routes = events::routes(routes);
-    let routes = members::routes(routes);
-    let routes = messages::routes(routes);
-    let routes = notifications::routes(routes);
-    let routes = presence::routes(routes);
-    let routes = receipts::routes(routes);
-    let routes = relations::routes(routes);
-    let routes = sync::routes(routes);
-    let routes = typing::routes(routes);
-    versions::routes(routes)
+    FAMILIES.iter().fold(Routes::default(), |routes, family| family(routes))
 }

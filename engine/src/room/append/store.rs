@@ -1,5 +1,6 @@
 //! Writing an event that the room has allowed: the rows that hold it, find it, count it and tell of it.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use journal::{Stamp, Timestamp};
@@ -104,7 +105,7 @@ impl RoomDraft<'_, '_> {
             expires,
         };
         push::notify_members(self.draft, &occasion, &recipients)?;
-        Ok(())
+        outbox::event_appended(self.draft, &self.room.room_id, pdu, &members)
     }
 
     /// D1: a message lives L; an edit, a reaction or a poll's answer never longer than what it belongs to.
@@ -195,11 +196,14 @@ impl RoomDraft<'_, '_> {
         if *membership == MembershipState::Knock {
             return Ok(());
         }
-        for other in self.present()? {
-            if other != user_id {
-                self.draft.tell(&other, Change::DeviceList { user_id: user_id.to_owned() });
-                self.draft.tell(user_id, Change::DeviceList { user_id: other });
-            }
+        let mut others: BTreeSet<OwnedUserId> = self.present()?.into_iter().collect();
+        others.remove(user_id);
+        outbox::device_list_changed(self.draft, user_id, &others);
+        let newcomer = BTreeSet::from([user_id.to_owned()]);
+        for other in others {
+            outbox::device_list_changed(self.draft, &other, &newcomer);
+            self.draft.tell(&other, Change::DeviceList { user_id: user_id.to_owned() });
+            self.draft.tell(user_id, Change::DeviceList { user_id: other });
         }
         Ok(())
     }

@@ -1,0 +1,113 @@
+//! Aliases and the room directory
+//! ([spec v1.19, Client-Server API § Room aliases and § Published room directory](https://spec.matrix.org/v1.19/client-server-api/#room-aliases)).
+
+use engine::Reject;
+use engine::room::aliases;
+use engine::room::directory::{self, Page, Query};
+use ruma::UInt;
+use ruma::api::client::alias::{create_alias, delete_alias, get_alias};
+use ruma::api::client::directory::{get_public_rooms, get_public_rooms_filtered, get_room_visibility, set_room_visibility};
+use ruma::api::client::room::{Visibility, aliases as room_aliases};
+
+use crate::app::App;
+use crate::http::{ApiError, Routes, Ruma};
+
+/// This family's calls.
+#[must_use]
+pub fn routes(routes: Routes) -> Routes {
+    routes.ruma(create).ruma(get).ruma(delete).ruma(of_room).ruma(visibility).ruma(set_visibility).ruma(list).ruma(query)
+}
+
+/// `PUT /directory/room/{roomAlias}`
+async fn create(app: App, request: Ruma<create_alias::v3::Request>) -> Result<create_alias::v3::Response, ApiError> {
+    let requester = request.requester()?.clone();
+    let create_alias::v3::Request { room_alias, room_id, .. } = request.body;
+    app.run(|cx| aliases::create_alias(cx, &requester.user_id, &room_id, &room_alias, requester.appservice.as_deref())).await?;
+    Ok(create_alias::v3::Response::new())
+}
+
+/// `GET /directory/room/{roomAlias}`
+async fn get(app: App, request: Ruma<get_alias::v3::Request>) -> Result<get_alias::v3::Response, ApiError> {
+    let row = app.read(|cx| aliases::resolve(cx, &request.body.room_alias))?;
+    Ok(get_alias::v3::Response::new(row.room_id, vec![app.server.name.clone()]))
+}
+
+/// `DELETE /directory/room/{roomAlias}`
+async fn delete(app: App, request: Ruma<delete_alias::v3::Request>) -> Result<delete_alias::v3::Response, ApiError> {
+    let user_id = request.requester()?.user_id.clone();
+    app.run(|cx| aliases::delete_alias(cx, &user_id, &request.body.room_alias)).await?;
+    Ok(delete_alias::v3::Response::new())
+}
+
+/// `GET /rooms/{roomId}/aliases`
+async fn of_room(app: App, request: Ruma<room_aliases::v3::Request>) -> Result<room_aliases::v3::Response, ApiError> {
+    let user_id = request.requester()?.user_id.clone();
+    let room_id = request.body.room_id;
+    let aliases = app.read(|cx| aliases::visible_aliases(cx, &user_id, &room_id))?;
+    Ok(room_aliases::v3::Response::new(aliases))
+}
+
+/// `GET /directory/list/room/{roomId}`
+async fn visibility(app: App, request: Ruma<get_room_visibility::v3::Request>) -> Result<get_room_visibility::v3::Response, ApiError> {
+    let published = app.read(|cx| directory::is_published(cx, &request.body.room_id))?;
+    let visibility = if published { Visibility::Public } else { Visibility::Private };
+    Ok(get_room_visibility::v3::Response::new(visibility))
+}
+
+/// `PUT /directory/list/room/{roomId}`
+async fn set_visibility(
+    app: App,
+    request: Ruma<set_room_visibility::v3::Request>,
+) -> Result<set_room_visibility::v3::Response, ApiError> {
+    let user_id = request.requester()?.user_id.clone();
+    let set_room_visibility::v3::Request { room_id, visibility, .. } = request.body;
+    let published = match visibility {
+        Visibility::Public => true,
+        Visibility::Private => false,
+        _ => return Err(Reject::invalid_param("a room is either public or private").into()),
+    };
+    app.run(|cx| directory::set_published(cx, &user_id, &room_id, published)).await?;
+    Ok(set_room_visibility::v3::Response::new())
+}
+
+/// `GET /publicRooms`
+async fn list(app: App, request: Ruma<get_public_rooms::v3::Request>) -> Result<get_public_rooms::v3::Response, ApiError> {
+    let user_id = request.requester.as_ref().map(|requester| requester.user_id.clone());
+    let query = Query { limit: limit(request.body.limit), since: request.body.since, ..Query::default() };
+    let Page { chunk, next_batch, prev_batch, total } = app.read(|cx| directory::public_rooms(cx, user_id.as_deref(), &query))?;
+    let mut response = get_public_rooms::v3::Response::new(chunk);
+    response.next_batch = next_batch;
+    response.prev_batch = prev_batch;
+    response.total_room_count_estimate = Some(count(total));
+    Ok(response)
+}
+
+/// `POST /publicRooms`
+async fn query(
+    app: App,
+    request: Ruma<get_public_rooms_filtered::v3::Request>,
+) -> Result<get_public_rooms_filtered::v3::Response, ApiError> {
+    let user_id = request.requester()?.user_id.clone();
+    let body = request.body;
+    let query = Query {
+        limit: limit(body.limit),
+        since: body.since,
+        search_term: body.filter.generic_search_term,
+        room_types: body.filter.room_types,
+    };
+    let Page { chunk, next_batch, prev_batch, total } = app.read(|cx| directory::public_rooms(cx, Some(&user_id), &query))?;
+    let mut response = get_public_rooms_filtered::v3::Response::new();
+    response.chunk = chunk;
+    response.next_batch = next_batch;
+    response.prev_batch = prev_batch;
+    response.total_room_count_estimate = Some(count(total));
+    Ok(response)
+}
+
+fn limit(limit: Option<UInt>) -> Option<usize> {
+    limit.and_then(|limit| usize::try_from(u64::from(limit)).ok())
+}
+
+fn count(total: usize) -> UInt {
+    UInt::new_saturating(u64::try_from(total).unwrap_or(u64::MAX))
+}
