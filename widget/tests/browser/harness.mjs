@@ -54,7 +54,7 @@ export class Person {
     async openWindow() {
         await this.icon().click();
         const frame = this.frame();
-        await frame.locator(".tabs, .chat").first().waitFor();
+        await frame.locator(".tabs, [data-testid=chat]").first().waitFor();
         return frame;
     }
 

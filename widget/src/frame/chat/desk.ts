@@ -165,8 +165,9 @@ export class Desk {
     }
 
     private announce(event: MatrixEvent, room: Room): void {
-        if (event.getSender() === this.me.user_id || event.getType() !== "m.room.message" || !isMessage(event)) return;
-        if (this.isAlive(room, event)) this.arrived.value = { room, event };
+        if (event.getSender() === this.me.user_id || event.getType() !== "m.room.message" || event.isDecryptionFailure() || !isMessage(event)) return;
+        const id = event.getId();
+        if (id && !room.hasUserReadEvent(this.me.user_id, id) && this.isAlive(room, event)) this.arrived.value = { room, event };
     }
 
     /** Bytes of a file go when its message goes. */

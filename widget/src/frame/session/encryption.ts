@@ -51,11 +51,15 @@ export async function rehydrate(client: MatrixClient): Promise<void> {
     }
 }
 
-/** A host's other devices may have filled a key backup; a new device reads it before it replaces the dehydrated one. */
+/**
+ * Key backup for hosts, who come with several browsers: a new one reads what the others have read. Made if there is none.
+ * The server drops the backed-up keys with the messages they are for. Participants need none: their device is pinned.
+ */
 export async function connectBackup(client: MatrixClient): Promise<void> {
     const crypto = client.getCrypto();
-    if (!crypto || !(await client.secretStorage.isStored("m.megolm_backup.v1"))) return;
-    if (!(await crypto.getKeyBackupInfo())) return;
+    if (!crypto) return;
+    if ((await crypto.getKeyBackupInfo()) === null) return crypto.resetKeyBackup();
+    if (!(await client.secretStorage.isStored("m.megolm_backup.v1"))) return; // somebody else's, locked by a key we weren't given
     await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
     await crypto.checkKeyBackupAndEnable();
 }

@@ -45,6 +45,8 @@ export class Session {
     private lead: Lead | undefined;
     private waiting: AbortController | undefined;
     private client: MatrixClient | undefined;
+    /** Which start is under way; what an earlier one still reports is of no interest. */
+    private turn = 0;
     private attempt = 0;
     private relogins = 0;
 
@@ -55,12 +57,13 @@ export class Session {
 
     /** Starts, or starts again. Never rejects: what went wrong is in `phase`. */
     async start(): Promise<void> {
+        const turn = ++this.turn;
         this.phase.value = { kind: "starting" };
         try {
             await this.connect(await this.page.askCredentials());
             this.attempt = this.relogins = 0;
         } catch (error) {
-            await this.fail(error);
+            if (turn === this.turn) this.fail(error);
         }
     }
 
@@ -154,7 +157,8 @@ export class Session {
         await this.start();
     }
 
-    private async fail(error: unknown): Promise<void> {
+    private fail(error: unknown): void {
+        console.warn("vestibule: the chat did not start:", error instanceof Error ? error.message : error);
         this.stopClient();
         const refused = error instanceof CredentialsRefused ? error.status : undefined;
         const loginRefused = error instanceof RequestFailed && error.status === 403;

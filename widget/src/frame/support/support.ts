@@ -1,9 +1,9 @@
 /** The way to the support team: whether somebody is there, the chat with it, a message left for later. */
 import { signal, type Signal } from "@preact/signals";
-import type { Room } from "matrix-js-sdk";
+import type { MatrixEvent, Room } from "matrix-js-sdk";
 import type { Desk } from "../chat/desk.ts";
 import { launchChat } from "../chat/launch.ts";
-import { activity, byActivity, chats, isMessage, isSupport, isSupportOpen } from "../chat/rooms.ts";
+import { byActivity, chats, isMessage, isSupport, isSupportOpen } from "../chat/rooms.ts";
 import { sendText } from "../chat/send.ts";
 
 /** Nobody has answered for this long: the window says that the message is kept. */
@@ -59,10 +59,14 @@ export class Support {
     }
 }
 
-/** Since when a support chat waits for a first answer; undefined once there is one, or nothing was asked. */
+/** Since when a support chat waits for an agent's first answer; undefined once there is one, or nothing was asked. */
 export function waitingSince(room: Room, support: string): number | undefined {
     const lines = room.getLiveTimeline().getEvents().filter(isMessage);
-    const first = lines[0];
-    if (!first || lines.some((event) => event.getSender() === support)) return undefined;
-    return first.getTs() || activity(room);
+    const answered = lines.some((event) => event.getSender() === support && !isNotice(event));
+    return answered ? undefined : lines.find((event) => event.getSender() !== support)?.getTs();
+}
+
+/** What the bridge itself says: that a chat is closed, that nobody is there. */
+function isNotice(event: MatrixEvent): boolean {
+    return event.getContent()["vestibule.support"] !== undefined;
 }

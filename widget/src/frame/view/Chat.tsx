@@ -38,19 +38,21 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
     };
     const ended = open.support && !isSupportOpen(room, desk.me.support?.user_id);
     return (
-        <div class="chat" onDragEnter={onDragEnter}>
+        <div class="fill" data-testid="chat" onDragEnter={onDragEnter}>
             <ChatBar app={app} desk={desk} people={people} name={name} dropping={dropping.value} toggle={() => (dropping.value = !dropping.value)} ended={ended} />
-            {dropping.value && !ended && <DropArea lifetime_ms={desk.me.retention_ms} send={send} close={() => (dropping.value = false)} />}
-            <Notices desk={desk} open={open} people={people} />
-            <MessageList app={app} desk={desk} open={open}>
-                <p class="promise">
-                    <Icon name="lock" />
-                    {t("encryptedNote", { lifetime: longDuration(desk.me.retention_ms) })} {desk.me.role === "host" && !open.support ? t("recordsNote") : ""}
-                </p>
-            </MessageList>
-            <UploadList uploads={open.uploads} />
-            <Typing names={open.timeline.typing.value} />
-            {ended ? <Ended app={app} desk={desk} /> : <Composer desk={desk} open={open} name={name} send={send} />}
+            <main class="fill">
+                {dropping.value && !ended && <DropArea lifetime_ms={desk.me.retention_ms} send={send} close={() => (dropping.value = false)} />}
+                <Notices desk={desk} open={open} people={people} />
+                <MessageList app={app} desk={desk} open={open}>
+                    <p class="promise">
+                        <Icon name="lock" />
+                        {t("encryptedNote", { lifetime: longDuration(desk.me.retention_ms) })} {desk.me.role === "host" && !open.support ? t("recordsNote") : ""}
+                    </p>
+                </MessageList>
+                <UploadList uploads={open.uploads} />
+                <Typing names={open.timeline.typing.value} />
+                {ended ? <Ended app={app} desk={desk} /> : <Composer desk={desk} open={open} name={name} send={send} />}
+            </main>
         </div>
     );
 }

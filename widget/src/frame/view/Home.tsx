@@ -20,16 +20,16 @@ export function Home({ app, desk }: { app: App; desk: Desk }): JSX.Element {
                     <Icon name="close" />
                 </button>
             </header>
-            {chatEnabled && <Tabs app={app} desk={desk} />}
-            <main class="scroll">
+            <main class="fill">
+                {chatEnabled && <Tabs app={app} desk={desk} />}
                 <div class="home" {...(chatEnabled ? { role: "tabpanel", id: `panel-${tab}`, "aria-labelledby": `tab-${tab}` } : {})}>
-                {tab === "support" ? (
-                    <SupportTab app={app} desk={desk} />
-                ) : desk.me.role === "participant" ? (
-                    <ParticipantChats desk={desk} />
-                ) : (
-                    <HostChats desk={desk} />
-                )}
+                    {tab === "support" ? (
+                        <SupportTab app={app} desk={desk} />
+                    ) : desk.me.role === "participant" ? (
+                        <ParticipantChats desk={desk} />
+                    ) : (
+                        <HostChats desk={desk} />
+                    )}
                 </div>
             </main>
         </>

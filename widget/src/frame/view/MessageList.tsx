@@ -61,7 +61,7 @@ export function MessageList({ app, desk, open, children }: Props): JSX.Element {
     };
     return (
         <div class="messages-frame">
-            <main class="messages" ref={box} onScroll={onScroll} tabIndex={0} aria-label={t("messages")} data-testid="messages">
+            <div class="messages" ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label={t("messages")} data-testid="messages">
                 {timeline.more.value && messages.length > 0 && (
                     <button type="button" class="secondary older" aria-disabled={loading.value} onClick={() => void older()}>
                         {t("older")}
@@ -73,7 +73,7 @@ export function MessageList({ app, desk, open, children }: Props): JSX.Element {
                         <Bubble key={message.key} desk={desk} open={open} message={message} first={!continues(messages[at - 1], message)} />
                     ))}
                 </ol>
-            </main>
+            </div>
             {!atEnd.value && messages.length > 0 && (
                 <button type="button" class="jump" aria-label={t("newMessages")} onClick={() => box.current?.scrollTo({ top: box.current.scrollHeight })}>
                     <Icon name="down" />

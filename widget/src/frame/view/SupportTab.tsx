@@ -7,6 +7,7 @@ import type { Desk } from "../chat/desk.ts";
 import type { Me } from "../session/login.ts";
 import type { Support } from "../support/support.ts";
 import { t } from "../text/index.ts";
+import { ChatList } from "./ChatList.tsx";
 import { Complaint } from "./Complaint.tsx";
 import { Icon } from "./icons.tsx";
 
@@ -32,6 +33,8 @@ export function SupportTab({ app, desk }: { app: App; desk: Desk }): JSX.Element
     }, [user_id]);
     if (!support) return <p class="card note">{t("noSupport")}</p>;
     const available = support.isAvailable();
+    const current = support.current();
+    const earlier = desk.rows.value.filter((row) => row.support && row.live && row.room !== current);
     return (
         <>
             <section class="card person" aria-labelledby="support-title">
@@ -45,6 +48,12 @@ export function SupportTab({ app, desk }: { app: App; desk: Desk }): JSX.Element
                 </p>
                 <Way desk={desk} support={support} available={available} />
             </section>
+            {earlier.length > 0 && (
+                <section aria-labelledby="support-chats">
+                    <h2 id="support-chats">{t("openChats")}</h2>
+                    <ChatList desk={desk} rows={earlier} />
+                </section>
+            )}
             <p class="promise" data-testid="support-reads">
                 <Icon name="key" />
                 {supportSentence(desk.me)}

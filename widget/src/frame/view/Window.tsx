@@ -11,14 +11,16 @@ import { LiveRegion } from "./LiveRegion.tsx";
 export function Window({ app }: { app: App }): JSX.Element {
     const root = useRef<HTMLDivElement>(null);
     const openings = app.openings.value;
+    const opened = app.opened.value;
+    const view = app.desk.value ? (app.desk.value.open.value?.room.roomId ?? "home") : "before";
     useEffect(() => {
-        if (openings > 0) focusFirst(root.current);
-    }, [openings]);
+        if (opened) focusFirst(root.current);
+    }, [openings, opened, view]);
     const onKeyDown = (event: KeyboardEvent): void => {
         if (event.key === "Escape" && !event.defaultPrevented) app.close();
     };
     return (
-        <div class="window" ref={root} onKeyDown={onKeyDown}>
+        <div class="window" ref={root} tabIndex={-1} onKeyDown={onKeyDown}>
             <Content app={app} />
             <Connection app={app} />
             <LiveRegion app={app} />
@@ -80,7 +82,9 @@ function Connection({ app }: { app: App }): JSX.Element {
     );
 }
 
+/** Into the field or button one came for; on a touch screen to the window itself, so that no keyboard jumps up. */
 function focusFirst(root: HTMLElement | null): void {
-    const wanted = root?.querySelector<HTMLElement>("[data-focus]") ?? root?.querySelector<HTMLElement>("button");
+    if (matchMedia("(pointer: coarse)").matches) return root?.focus();
+    const wanted = root?.querySelector<HTMLElement>("[data-focus]") ?? root?.querySelector<HTMLElement>("main button, button");
     wanted?.focus();
 }
