@@ -1,0 +1,167 @@
+// Command results reads what `go test -json` prints of a conformance run, compares it with the results kept in the repository
+// and shows every change.
+//
+//	go test -json … | go run ./results -kept results.tsv [-update]
+//
+// Only tests without subtests are compared: what a test with subtests says follows from them. It ends with the totals, and with
+// exit status 1 if anything differs, for better or worse, so that a change of the results is a change in the repository.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strings"
+)
+
+// Longest line of JSON a test may print.
+const lineBytesMax = 16 << 20
+
+type event struct {
+	Action, Package, Test, Output string
+}
+
+// Results are the outcomes (pass, fail or skip) by test, "package<TAB>test".
+type Results map[string]string
+
+// Read takes the outcomes out of a run. Output of tests that failed goes to out.
+func Read(in io.Reader, out io.Writer) (Results, error) {
+	results, output, broken := Results{}, map[string][]string{}, []string(nil)
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, lineBytesMax)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			fmt.Fprintln(out, lines.Text())
+			continue
+		}
+		test := e.Package + "\t" + e.Test
+		switch {
+		case e.Action == "output":
+			output[test] = append(output[test], e.Output)
+		case e.Action == "pass" || e.Action == "fail" || e.Action == "skip":
+			if e.Test != "" {
+				results[test] = e.Action
+			} else if e.Action == "fail" {
+				broken = append(broken, e.Package)
+			}
+			if e.Action == "fail" {
+				fmt.Fprint(out, strings.Join(output[test], ""))
+			}
+			delete(output, test)
+		}
+	}
+	leaves := results.leaves()
+	for _, pkg := range broken {
+		if !leaves.anyFailed(pkg) {
+			return leaves, fmt.Errorf("%s failed as a whole: it did not build, or ended early", pkg)
+		}
+	}
+	return leaves, lines.Err()
+}
+
+func (r Results) leaves() Results {
+	parents := map[string]bool{}
+	for test := range r {
+		for end := strings.LastIndexByte(test, '/'); end > strings.IndexByte(test, '\t'); end = strings.LastIndexByte(test[:end], '/') {
+			parents[test[:end]] = true
+		}
+	}
+	leaves := Results{}
+	for test, outcome := range r {
+		// A test that fails although all its subtests pass has something of its own to say.
+		if !parents[test] {
+			leaves[test] = outcome
+		}
+	}
+	return leaves
+}
+
+func (r Results) anyFailed(pkg string) bool {
+	for test, outcome := range r {
+		if outcome == "fail" && strings.HasPrefix(test, pkg+"\t") {
+			return true
+		}
+	}
+	return false
+}
+
+// Diff lists what differs between the results kept and those of a run, one line each, sorted.
+func Diff(kept, now Results) []string {
+	var lines []string
+	for test, outcome := range now {
+		if before, known := kept[test]; !known {
+			lines = append(lines, fmt.Sprintf("%s\tnew: %s", test, outcome))
+		} else if before != outcome {
+			lines = append(lines, fmt.Sprintf("%s\t%s, was %s", test, outcome, before))
+		}
+	}
+	for test := range kept {
+		if _, ran := now[test]; !ran {
+			lines = append(lines, test+"\tdid not run")
+		}
+	}
+	sort.Strings(lines)
+	return lines
+}
+
+// Parse reads a results file.
+func Parse(text string) Results {
+	results := Results{}
+	for _, line := range strings.Split(text, "\n") {
+		if end := strings.LastIndexByte(line, '\t'); end > 0 {
+			results[line[:end]] = line[end+1:]
+		}
+	}
+	return results
+}
+
+// String is the form of a results file: package, test, outcome, separated by tabs, sorted.
+func (r Results) String() string {
+	lines := make([]string, 0, len(r))
+	for test, outcome := range r {
+		lines = append(lines, test+"\t"+outcome+"\n")
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "")
+}
+
+func main() {
+	path := flag.String("kept", "results.tsv", "the results kept in the repository")
+	update := flag.Bool("update", false, "write the results of this run to that file")
+	flag.Parse()
+	now, err := Read(os.Stdin, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "results:", err)
+		os.Exit(1)
+	}
+	counts := map[string]int{}
+	for _, outcome := range now {
+		counts[outcome]++
+	}
+	kept, err := os.ReadFile(*path)
+	if err != nil && !os.IsNotExist(err) {
+		fmt.Fprintln(os.Stderr, "results:", err)
+		os.Exit(1)
+	}
+	changes := Diff(Parse(string(kept)), now)
+	for _, change := range changes {
+		fmt.Println(change)
+	}
+	fmt.Printf("%d changes against %s\n", len(changes), *path)
+	fmt.Printf("%d passed, %d failed, %d skipped\n", counts["pass"], counts["fail"], counts["skip"])
+	if *update {
+		if err := os.WriteFile(*path, []byte(now.String()), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "results:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(changes) > 0 {
+		os.Exit(1)
+	}
+}
