@@ -8,6 +8,8 @@
 //! their [`Epoch`], and [`Keyring::destroy`] makes all rows of an epoch unreadable at once, wherever they were copied.
 //!
 //! The journal knows nothing of Matrix.
+// What is applied must not depend on the order of a hash table.
+#![deny(clippy::iter_over_hash_type)]
 
 mod apply;
 mod batch;

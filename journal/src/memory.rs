@@ -29,6 +29,9 @@ struct Inner {
     seq: watch::Sender<Seq>,
 }
 
+/// Stored keys and rows.
+type StoredRows<'a> = Box<dyn Iterator<Item = (&'a Vec<u8>, &'a Arc<[u8]>)> + 'a>;
+
 #[derive(Clone)]
 struct State {
     seq: Seq,
@@ -172,7 +175,7 @@ impl fmt::Debug for MemoryView<'_> {
 
 impl MemoryView<'_> {
     /// Stored rows of a range, in the range's order.
-    fn stored(&self, table: &TableInfo, range: &ScanRange) -> Box<dyn Iterator<Item = (&Vec<u8>, &Arc<[u8]>)> + '_> {
+    fn stored(&self, table: &TableInfo, range: &ScanRange) -> StoredRows<'_> {
         let prefix = full_key(table, &range.prefix);
         let from = range.from.as_ref().map(|from| full_key(table, from));
         let end = after_prefix(&prefix).map_or(Bound::Unbounded, Bound::Excluded);

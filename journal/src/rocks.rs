@@ -1,4 +1,4 @@
-//! The embedded engine: RocksDB.
+//! The embedded engine: `RocksDB`.
 //!
 //! Lasting rows are in one column family. Expiring rows are in one family per class and *bucket* (a 24th of the class's
 //! lifetime), so that what has expired goes by dropping files. One thread writes: it takes what is queued, checks each
@@ -44,7 +44,7 @@ const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Why the store cannot be opened or tended.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// RocksDB or the file system refused.
+    /// `RocksDB` or the file system refused.
     #[error("the store: {0}")]
     Store(String),
     /// The store is of another version of the program.
@@ -86,7 +86,7 @@ impl From<std::io::Error> for StoreError {
     }
 }
 
-/// A journal in RocksDB. Cheap to clone; all clones are one journal, and the store is closed with the last of them.
+/// A journal in `RocksDB`. Cheap to clone; all clones are one journal, and the store is closed with the last of them.
 #[derive(Clone)]
 pub struct RocksJournal(Arc<Inner>);
 

@@ -39,11 +39,14 @@ pub enum Lasting {}
 #[derive(Debug)]
 pub enum Expiring {}
 
+/// Marks what a table is of, without owning any.
+type Form<K, V, R> = fn() -> (K, V, R);
+
 /// A table of rows `K → V`. `V` is stored as JSON behind a version byte.
 #[derive(Debug)]
 pub struct Table<K, V, R = Lasting> {
     info: TableInfo,
-    form: PhantomData<fn() -> (K, V, R)>,
+    form: PhantomData<Form<K, V, R>>,
 }
 
 impl<K, V> Table<K, V, Lasting> {

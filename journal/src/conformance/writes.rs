@@ -100,7 +100,9 @@ pub(crate) fn deletes_reach_every_bucket(journal: &impl Engine) {
     write_at(journal, now, |batch| {
         (0..4).for_each(|number| NOTES.delete(batch, &(0, number)));
         (0..4).for_each(|number| COUNTERS.delete(batch, &(0, number)));
-        events.iter().for_each(|key| EVENTS.delete(batch, key));
+        for key in &events {
+            EVENTS.delete(batch, key);
+        }
     });
     assert_eq!(contents(&journal.view(now)), BTreeMap::new());
     // And earlier moments, at which none had expired, do not bring them back.

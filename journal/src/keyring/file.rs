@@ -103,7 +103,7 @@ impl SlotFile {
                 }
                 Slot::Torn => torn.push(position),
                 Slot::Used { epoch, sealed } => {
-                    let secret = unwrap_key(&this.wrap, sealed).ok_or_else(damaged)?;
+                    let secret = unwrap_key(&this.wrap, &sealed).ok_or_else(damaged)?;
                     if this.used.insert(epoch, position).is_some() {
                         return Err(damaged());
                     }
@@ -226,7 +226,7 @@ fn open_header(header: &[u8; HEADER_BYTES], root: &RootKey, path: &Path) -> Resu
         return Err(KeyringError::Version(header[8]));
     }
     let sealed = Wrapped::read(header, 16).ok_or_else(|| KeyringError::Damaged(name()))?;
-    unwrap_key(&root.wrap_key(), sealed).ok_or_else(|| KeyringError::WrongRootKey(name()))
+    unwrap_key(&root.wrap_key(), &sealed).ok_or_else(|| KeyringError::WrongRootKey(name()))
 }
 
 /// A wrapped key whose checksum holds.
@@ -285,7 +285,7 @@ fn wrap_key(key: &Secret, out: &mut Vec<u8>, secret: &Secret) -> Result<(), Keyr
     Ok(())
 }
 
-fn unwrap_key(key: &Secret, sealed: Wrapped<'_>) -> Option<Secret> {
+fn unwrap_key(key: &Secret, sealed: &Wrapped<'_>) -> Option<Secret> {
     let payload = Payload { msg: sealed.ciphertext, aad: sealed.associated };
     let opened = XChaCha20Poly1305::new(&(**key).into()).decrypt(&XNonce::from(sealed.nonce), payload).ok()?;
     let opened = Zeroizing::new(opened);

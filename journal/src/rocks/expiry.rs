@@ -2,7 +2,7 @@
 //!
 //! Readers never depend on it (a row counts as gone from the exact moment it says), it only makes sure that nothing can be
 //! recovered later. The order matters: once an epoch's key is destroyed, every copy of its rows is noise, in the store's
-//! files, its write-ahead log, and any checkpoint. What it leaves for RocksDB's manifest are the first and last key of
+//! files, its write-ahead log, and any checkpoint. What it leaves for `RocksDB`'s manifest are the first and last key of
 //! some files until the next start: hashes and numbers, see [`crate::Name`].
 
 use std::collections::BTreeSet;
@@ -69,7 +69,7 @@ pub(super) fn expire(
     Ok(report)
 }
 
-/// Has RocksDB look for files that belong to nothing, and answers those that are still there after it.
+/// Has `RocksDB` look for files that belong to nothing, and answers those that are still there after it.
 fn remove_strays(store: &Store) -> Result<Vec<String>, StoreError> {
     if strays(store)?.is_empty() {
         return Ok(Vec::new());
@@ -92,9 +92,9 @@ fn strays(store: &Store) -> Result<Vec<String>, StoreError> {
     // The folder first: a file made in between is then not in question.
     let mut found = BTreeSet::new();
     for entry in std::fs::read_dir(store.path())? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".sst") || name.ends_with(".blob") {
-            found.insert(name);
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sst" || extension == "blob") {
+            found.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
         }
     }
     for live in store.db().live_files()? {

@@ -1,13 +1,14 @@
 //! The column families: what they are called, and which of them are there.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeSet,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use crate::{Class, ClassTable, Epoch, Timestamp};
 
-/// Position, digest and form of the store: RocksDB's own default family.
+/// Position, digest and form of the store: `RocksDB`'s own default family.
 pub(super) const META: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 /// All lasting rows.
 pub(super) const LASTING: &str = "rows";
@@ -84,6 +85,6 @@ pub(super) type Buckets = Arc<Vec<Arc<Bucket>>>;
 
 /// Sorted as [`Buckets`] are.
 pub(super) fn newest_first(mut buckets: Vec<Arc<Bucket>>) -> Buckets {
-    buckets.sort_by(|a, b| b.id.cmp(&a.id));
+    buckets.sort_by_key(|bucket| Reverse(bucket.id));
     Arc::new(buckets)
 }

@@ -1,4 +1,4 @@
-//! How RocksDB is set up: small, bounded, and silent about what it holds.
+//! How `RocksDB` is set up: small, bounded, and silent about what it holds.
 
 use std::{
     ffi::{CStr, CString},

@@ -235,11 +235,11 @@ impl Store {
         if stored_ms != slot_ms {
             return Err(StoreError::SlotLength { stored_ms, given_ms: slot_ms });
         }
-        if stored_keyring != keyring { Err(StoreError::OtherKeyring) } else { Ok(()) }
+        if stored_keyring == keyring { Ok(()) } else { Err(StoreError::OtherKeyring) }
     }
 }
 
-/// Without `Force`, RocksDB moves files to the last level as they are, with what should be gone still in them.
+/// Without `Force`, `RocksDB` moves files to the last level as they are, with what should be gone still in them.
 fn rewrite_everything() -> CompactOptions {
     let mut options = CompactOptions::default();
     options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);

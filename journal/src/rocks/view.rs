@@ -15,7 +15,7 @@ use crate::{
     stored::{StoredRow, after_prefix, full_key},
 };
 
-/// A RocksDB snapshot at one moment.
+/// A `RocksDB` snapshot at one moment.
 pub struct RocksView<'a> {
     store: &'a Store,
     snapshot: SnapshotWithThreadMode<'a, Db>,

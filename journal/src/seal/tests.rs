@@ -7,12 +7,12 @@ fn key(byte: u8) -> SealKey {
     SealKey::new([byte; 32])
 }
 
-fn lifetime(slot: u32, expires: u64) -> Option<(Epoch, Timestamp)> {
-    Some((Epoch { class: Class(1), slot }, Timestamp::from_ms(expires)))
+fn lifetime(slot: u32, expires: u64) -> (Epoch, Timestamp) {
+    (Epoch { class: Class(1), slot }, Timestamp::from_ms(expires))
 }
 
 fn place(bytes: &[u8]) -> Place<'_> {
-    Place { table: 7, key: bytes, stamp_at: None, lifetime: lifetime(3, 900) }
+    Place { table: 7, key: bytes, stamp_at: None, lifetime: Some(lifetime(3, 900)) }
 }
 
 #[test]
@@ -39,8 +39,8 @@ fn holds_at_its_own_place_only() {
         Place { key: b"kk", ..here },
         Place { stamp_at: Some(0), ..here },
         Place { lifetime: None, ..here },
-        Place { lifetime: lifetime(4, 900), ..here },
-        Place { lifetime: lifetime(3, 901), ..here },
+        Place { lifetime: Some(lifetime(4, 900)), ..here },
+        Place { lifetime: Some(lifetime(3, 901)), ..here },
     ];
     for other in elsewhere {
         assert_eq!(open(&key(1), &other, &sealed), Err(SealError), "{other:?}");

@@ -27,9 +27,10 @@ fn example() -> SealedBatch {
 /// `golden.hex` was written by version 1 and is never to change: logs and digests of running servers are made of it.
 #[test]
 fn version_1_is_as_it_was() {
-    let hex: String = example().encode().iter().map(|byte| format!("{byte:02x}")).collect();
     let golden: String = include_str!("golden.hex").split_whitespace().collect();
-    assert_eq!(hex, golden);
+    let golden: Vec<_> =
+        (0..golden.len()).step_by(2).map(|at| u8::from_str_radix(&golden[at..at + 2], 16).unwrap()).collect();
+    assert_eq!(example().encode(), golden);
     let digest = crate::Digest::ZERO.next(Seq::from_u64(42), &example());
     assert_eq!(digest.to_string(), include_str!("golden.digest").trim());
 }

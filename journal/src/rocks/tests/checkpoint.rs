@@ -19,7 +19,7 @@ fn a_checkpoint_and_the_batches_that_followed_are_the_live_store() {
     let commit = |number: u32, log: &mut Vec<SealedBatch>| {
         let now = NOW.plus_ms(u64::from(number) * 9 * MINUTE);
         let mut batch = Batch::new(now);
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             // Some of these do not hold.
             NOTES.require(&mut batch, &(0, number % 6), None);
         }
