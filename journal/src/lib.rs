@@ -33,7 +33,9 @@ mod conformance;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 
-pub use batch::{Batch, BatchTooLarge, LIMITS, Limits, Op, Outcome, Precondition, SealedBatch, SealedOp, Topic, Unavailable};
+pub use batch::{
+    Batch, BatchTooLarge, LIMITS, Limits, Op, Outcome, Precondition, SealedBatch, SealedOp, Topic, Unavailable,
+};
 pub use digest::Digest;
 pub use epoch::{Class, ClassTable, Epoch, Retention};
 pub use key::{Component, Key, KeyError, KeyReader, KeyWriter, Prefix};

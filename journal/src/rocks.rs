@@ -19,9 +19,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use rocksdb::checkpoint::Checkpoint;
 use tokio::sync::{oneshot, watch};
 
-use crate::{
-    Batch, Digest, Journal, Outcome, SealedBatch, Sealer, Seq, Timestamp, Unavailable,
-};
+use crate::{Batch, Digest, Journal, Outcome, SealedBatch, Sealer, Seq, Timestamp, Unavailable};
 
 mod expiry;
 mod families;

@@ -102,8 +102,7 @@ pub(crate) fn open(key: &SealKey, place: &Place<'_>, sealed: &[u8]) -> Result<Ve
     let (head, ciphertext) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(SealError)?;
     let (version, nonce) = (head[0], head.last_chunk::<NONCE_BYTES>().ok_or(SealError)?);
     let payload = Payload { msg: ciphertext, aad: &place.associated_data(version) };
-    let body =
-        XChaCha20Poly1305::new(&key.key.into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError)?;
+    let body = XChaCha20Poly1305::new(&key.key.into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError)?;
     let mut value = Vec::with_capacity(1 + body.len());
     value.push(version);
     value.extend_from_slice(&body);

@@ -107,13 +107,7 @@ impl Sealer {
     ///
     /// # Errors
     /// [`ReadError::Damaged`] when its seal does not hold.
-    pub fn open(
-        &self,
-        table: &TableInfo,
-        key: &[u8],
-        bytes: &[u8],
-        now: Timestamp,
-    ) -> Result<Option<RawRow>, ReadError> {
+    pub fn open(&self, table: &TableInfo, key: &[u8], bytes: &[u8], now: Timestamp) -> Result<Option<RawRow>, ReadError> {
         let damaged = ReadError::Damaged { table: table.name };
         let Some(row) = StoredRow::decode(bytes) else { return Err(damaged) };
         let expires = row.expires();

@@ -15,9 +15,7 @@
 //! topic         = 16 bytes
 //! ```
 
-use crate::{
-    Class, Epoch, LIMITS, Name, Precondition, Residence, SealedBatch, SealedOp, Seq, TableInfo, Timestamp, Topic,
-};
+use crate::{Class, Epoch, LIMITS, Name, Precondition, Residence, SealedBatch, SealedOp, Seq, TableInfo, Timestamp, Topic};
 
 const MAGIC: [u8; 2] = *b"VB";
 const VERSION: u8 = 1;

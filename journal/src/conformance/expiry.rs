@@ -123,7 +123,11 @@ pub(crate) fn a_value_only_opens_at_its_own_place(journal: &impl Engine) {
     let mut batch = Batch::new(NOW);
     NOTES.put(&mut batch, &(0, 0), &"mine".to_owned(), DAY, NOW.plus_ms(HOUR));
     let Op::Put { key, .. } = &batch.ops()[0] else { panic!() };
-    let other_key = { let mut key = key.clone(); *key.last_mut().unwrap() = 9; key };
+    let other_key = {
+        let mut key = key.clone();
+        *key.last_mut().unwrap() = 9;
+        key
+    };
     let sealed = journal.seal(batch).unwrap();
 
     let mut moved = sealed.clone();

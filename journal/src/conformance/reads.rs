@@ -63,10 +63,8 @@ pub(crate) fn scans_go_both_ways_between_bounds(journal: &impl Engine) {
         assert_eq!(keys(COUNTERS.scan(&view, &(prefix,))), expect(&under, false), "under {prefix}");
         assert_eq!(keys(COUNTERS.scan_back(&view, &(prefix,))), expect(&under, true), "under {prefix}, back");
         for from in KEYS.into_iter().chain([(0, 5), (1, 9), (2, 2)]) {
-            let (up, down) = (
-                |key: &(u8, u32)| key.0 == prefix && *key >= from,
-                |key: &(u8, u32)| key.0 == prefix && *key <= from,
-            );
+            let (up, down) =
+                (|key: &(u8, u32)| key.0 == prefix && *key >= from, |key: &(u8, u32)| key.0 == prefix && *key <= from);
             assert_eq!(keys(COUNTERS.scan_from(&view, &(prefix,), &from)), expect(&up, false), "{prefix} from {from:?}");
             assert_eq!(keys(COUNTERS.scan_back_from(&view, &(prefix,), &from)), expect(&down, true));
             assert_eq!(notes(NOTES.scan_from(&view, &(prefix,), &from)), expect(&up, false));

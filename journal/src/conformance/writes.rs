@@ -114,9 +114,7 @@ pub(crate) fn many_writers_lose_nothing(journal: &impl Engine) {
     const EACH: u32 = 25;
     let seqs: Vec<BTreeSet<Seq>> = thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
-            .map(|writer| {
-                scope.spawn(move || (0..EACH).map(|number| add_one(journal, writer, number)).collect())
-            })
+            .map(|writer| scope.spawn(move || (0..EACH).map(|number| add_one(journal, writer, number)).collect()))
             .collect();
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });

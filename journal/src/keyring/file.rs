@@ -57,8 +57,7 @@ impl SlotFile {
         // Complete under another name first: after a crash there is a whole keyring or none.
         let new = path.with_extension("new");
         let write = || -> io::Result<Result<File, KeyringError>> {
-            let mut file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             let header = match header(root, data) {
                 Ok(header) => header,
                 Err(error) => return Ok(Err(error)),
@@ -275,9 +274,8 @@ fn wrap_key(key: &Secret, out: &mut Vec<u8>, secret: &Secret) -> Result<(), Keyr
     let mut nonce = [0; 24];
     getrandom::fill(&mut nonce).map_err(|_| KeyringError::Random)?;
     let payload = Payload { msg: &**secret, aad: out };
-    let wrapped = XChaCha20Poly1305::new(&(**key).into())
-        .encrypt(&XNonce::from(nonce), payload)
-        .map_err(|_| KeyringError::Random)?;
+    let wrapped =
+        XChaCha20Poly1305::new(&(**key).into()).encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyringError::Random)?;
     out.extend_from_slice(&nonce);
     out.extend_from_slice(&wrapped);
     let sum = checksum(out);

@@ -81,7 +81,10 @@ fn the_file_shows_no_key_and_only_to_its_owner() {
 fn a_destroyed_key_is_overwritten_and_stays_away() {
     let (file, keyring) = File::new();
     let (kept, gone) = (epoch(0, 1), epoch(0, 2));
-    let key = media(&keyring, { keyring.make_media_key(kept).unwrap(); kept });
+    let key = media(&keyring, {
+        keyring.make_media_key(kept).unwrap();
+        kept
+    });
     keyring.make_media_key(gone).unwrap();
     let before = file.bytes();
     let slot = HEADER + SLOT..HEADER + 2 * SLOT;

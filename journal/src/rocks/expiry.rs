@@ -47,8 +47,7 @@ pub(super) fn expire(
     let epochs_destroyed = keyring.destroy_all(&ended)?;
     keyring.prepare(now, classes)?;
 
-    let over: Vec<_> =
-        store.buckets().iter().map(|bucket| bucket.id).filter(|id| id.ends_at(classes) <= now).collect();
+    let over: Vec<_> = store.buckets().iter().map(|bucket| bucket.id).filter(|id| id.ends_at(classes) <= now).collect();
     let buckets_dropped = over.len();
     if !over.is_empty() {
         drop_buckets(over)?;

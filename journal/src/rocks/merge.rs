@@ -38,11 +38,7 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(
-        cursors: Vec<Cursor<'a>>,
-        direction: Direction,
-        table: &'static str,
-    ) -> Result<Self, ReadError> {
+    pub(super) fn new(cursors: Vec<Cursor<'a>>, direction: Direction, table: &'static str) -> Result<Self, ReadError> {
         let mut merge = Self { cursors, direction, table };
         merge.drop_finished()?;
         Ok(merge)

@@ -33,12 +33,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            queue_max: 1024,
-            cache_bytes: 32 * 1024 * 1024,
-            write_buffer_bytes: 16 * 1024 * 1024,
-            on_commit: None,
-        }
+        Self { queue_max: 1024, cache_bytes: 32 * 1024 * 1024, write_buffer_bytes: 16 * 1024 * 1024, on_commit: None }
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use rocksdb::{
-    BottommostLevelCompaction, BoundColumnFamily, ColumnFamilyDescriptor, CompactOptions, DBWithThreadMode,
-    MultiThreaded, WriteBatch, WriteOptions,
+    BottommostLevelCompaction, BoundColumnFamily, ColumnFamilyDescriptor, CompactOptions, DBWithThreadMode, MultiThreaded,
+    WriteBatch, WriteOptions,
 };
 
 use super::{
@@ -72,8 +72,7 @@ impl Store {
         let lasting = [META, LASTING].map(|name| ColumnFamilyDescriptor::new(name, families.lasting()));
         let buckets = ids.iter().map(|id| ColumnFamilyDescriptor::new(id.family(), families.bucket()));
         let db = Db::open_cf_descriptors(&database, path, lasting.into_iter().chain(buckets))?;
-        let store =
-            Self { db, path: path.to_owned(), families, buckets: RwLock::new(Buckets::default()), sealer };
+        let store = Self { db, path: path.to_owned(), families, buckets: RwLock::new(Buckets::default()), sealer };
         store.check_form()?;
         let buckets = ids.into_iter().map(|id| store.read_bucket(id)).collect::<Result<_, _>>()?;
         store.set_buckets(newest_first(buckets));

@@ -2,8 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ROOMS: TableInfo =
-    TableInfo { id: 1, name: "rooms", residence: Residence::Lasting, version: 1, append_only: false };
+const ROOMS: TableInfo = TableInfo { id: 1, name: "rooms", residence: Residence::Lasting, version: 1, append_only: false };
 const EVENTS: TableInfo =
     TableInfo { id: 0x0203, name: "events", residence: Residence::Expiring, version: 4, append_only: true };
 
