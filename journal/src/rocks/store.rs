@@ -7,8 +7,8 @@ use std::{
 };
 
 use rocksdb::{
-    BottommostLevelCompaction, BoundColumnFamily, ColumnFamilyDescriptor, CompactOptions, DBWithThreadMode, MultiThreaded,
-    WriteBatch, WriteOptions,
+    BottommostLevelCompaction, BoundColumnFamily, ColumnFamilyDescriptor, CompactOptions, DBPinnableSlice, DBWithThreadMode,
+    MultiThreaded, WriteBatch, WriteOptions,
 };
 
 use super::{
@@ -96,21 +96,13 @@ impl Store {
         self.db.cf_handle(name).ok_or_else(|| StoreError::Store(format!("the family {name} is gone")))
     }
 
-    /// What `get` finds of `key` in the families where a row of `table` can be: of a key there is at most one copy, most
-    /// likely in a young bucket.
-    pub(super) fn find<'s, T>(
-        &'s self,
-        table: &TableInfo,
-        buckets: &Buckets,
-        get: impl Fn(&Arc<BoundColumnFamily<'s>>) -> Result<Option<T>, rocksdb::Error>,
-    ) -> Result<Option<T>, StoreError> {
+    /// The stored bytes at `key`: of a key there is at most one copy, most likely in a young bucket.
+    pub(super) fn find(&self, table: &TableInfo, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
         if table.residence == Residence::Lasting {
-            return Ok(get(&self.family(LASTING)?)?);
+            return Ok(self.db.get_pinned_cf(&self.family(LASTING)?, key)?);
         }
-        for bucket in buckets.iter().filter(|bucket| bucket.may_hold(table.id)) {
-            // Dropped meanwhile: all of it had expired.
-            let Some(family) = self.db.cf_handle(&bucket.family) else { continue };
-            if let Some(found) = get(&family)? {
+        for bucket in self.buckets().iter().filter(|bucket| bucket.may_hold(table.id)) {
+            if let Some(found) = self.db.get_pinned_cf(&self.family(&bucket.family)?, key)? {
                 return Ok(Some(found));
             }
         }

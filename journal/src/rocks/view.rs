@@ -1,12 +1,15 @@
 //! A consistent state of the store.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
-use rocksdb::{ReadOptions, SnapshotWithThreadMode};
+use rocksdb::{BoundColumnFamily, ReadOptions, SnapshotWithThreadMode};
 
 use super::{
     StoreError,
-    families::{Buckets, LASTING, META},
+    families::{Bucket, Buckets, LASTING, META},
     merge::{Cursor, Merge},
     store::{Db, Head, Store},
 };
@@ -15,15 +18,27 @@ use crate::{
     stored::{StoredRow, after_prefix, full_key},
 };
 
+type Family<'a> = Arc<BoundColumnFamily<'a>>;
+
 /// A `RocksDB` snapshot at one moment.
 pub struct RocksView<'a> {
     store: &'a Store,
+    /// For reading from `snapshot`; before it, so that it is dropped first.
+    read: ReadOptions,
     snapshot: SnapshotWithThreadMode<'a, Db>,
+    /// An error is told by the first read.
+    opened: Result<Opened<'a>, String>,
     /// The buckets at the snapshot or a moment later: a younger bucket holds nothing the snapshot shows.
     buckets: Buckets,
-    /// Read from the snapshot itself; an error is told by the first read.
-    seq: Result<Seq, String>,
+    /// Those of them that are still there, looked up at the first use.
+    families: OnceLock<Vec<(Arc<Bucket>, Family<'a>)>>,
     now: Timestamp,
+}
+
+struct Opened<'a> {
+    /// Read from the snapshot itself.
+    seq: Seq,
+    lasting: Family<'a>,
 }
 
 impl fmt::Debug for RocksView<'_> {
@@ -36,40 +51,50 @@ impl<'a> RocksView<'a> {
     pub(super) fn new(store: &'a Store, now: Timestamp) -> Self {
         let snapshot = store.db().snapshot();
         let buckets = store.buckets();
-        let seq = read_head(store, &snapshot).map(|head| head.seq).map_err(|error| error.to_string());
-        Self { store, snapshot, buckets, seq, now }
+        let mut read = ReadOptions::default();
+        read.set_snapshot(&snapshot);
+        let opened = Opened::new(store, &read).map_err(|error| error.to_string());
+        Self { store, read, snapshot, opened, buckets, families: OnceLock::new(), now }
     }
 
-    fn check(&self) -> Result<(), ReadError> {
-        self.seq.as_ref().map(|_| ()).map_err(|error| ReadError::Store(error.clone()))
+    fn opened(&self) -> Result<&Opened<'a>, ReadError> {
+        self.opened.as_ref().map_err(|error| ReadError::Store(error.clone()))
+    }
+
+    /// The families where rows of `table` can be, the youngest bucket first.
+    fn families(&self, table: &TableInfo) -> Result<impl Iterator<Item = &Family<'a>>, ReadError> {
+        let opened = self.opened()?;
+        let lasting = Some(&opened.lasting).filter(|_| table.residence == Residence::Lasting);
+        let buckets = if lasting.is_some() { &[][..] } else { self.families.get_or_init(|| self.find_families()) };
+        let id = table.id;
+        let buckets = buckets.iter().filter(move |(bucket, _)| bucket.may_hold(id)).map(|(_, family)| family);
+        Ok(lasting.into_iter().chain(buckets))
+    }
+
+    fn find_families(&self) -> Vec<(Arc<Bucket>, Family<'a>)> {
+        // A bucket that has been dropped since the snapshot: all of it had expired.
+        let found = |bucket: &Arc<Bucket>| Some((Arc::clone(bucket), self.store.db().cf_handle(&bucket.family)?));
+        self.buckets.iter().filter_map(found).collect()
     }
 
     fn merge(&self, table: &TableInfo, range: &ScanRange) -> Result<Merge<'_>, ReadError> {
-        self.check()?;
         let bounds = Bounds::new(table, range);
         let mut cursors = Vec::new();
         if !bounds.is_empty() {
-            match table.residence {
-                Residence::Lasting => {
-                    let family = self.store.family(LASTING).map_err(|error| ReadError::Store(error.to_string()))?;
-                    let rows = self.snapshot.raw_iterator_cf_opt(&family, bounds.read_options());
-                    cursors.push(Cursor::new(rows, range.direction));
-                }
-                Residence::Expiring => {
-                    for bucket in self.buckets.iter().filter(|bucket| bucket.may_hold(table.id)) {
-                        let Some(family) = self.store.db().cf_handle(&bucket.family) else { continue };
-                        let rows = self.snapshot.raw_iterator_cf_opt(&family, bounds.read_options());
-                        cursors.push(Cursor::new(rows, range.direction));
-                    }
-                }
+            for family in self.families(table)? {
+                let rows = self.snapshot.raw_iterator_cf_opt(family, bounds.read_options());
+                cursors.push(Cursor::new(rows, range.direction));
             }
         }
         Merge::new(cursors, range.direction, table.name)
     }
 }
 
-fn read_head(store: &Store, snapshot: &SnapshotWithThreadMode<'_, Db>) -> Result<Head, StoreError> {
-    Head::decode(snapshot.get_pinned_cf(&store.family(META)?, Store::head_key())?.as_deref())
+impl<'a> Opened<'a> {
+    fn new(store: &'a Store, read: &ReadOptions) -> Result<Self, StoreError> {
+        let head = store.db().get_pinned_cf_opt(&store.family(META)?, Store::head_key(), read)?;
+        Ok(Self { seq: Head::decode(head.as_deref())?.seq, lasting: store.family(LASTING)? })
+    }
 }
 
 /// The stored keys of a range: from `lower` up to and without `upper`.
@@ -111,7 +136,7 @@ impl Bounds {
 
 impl View for RocksView<'_> {
     fn seq(&self) -> Seq {
-        self.seq.as_ref().copied().unwrap_or_default()
+        self.opened.as_ref().map_or(Seq::ZERO, |opened| opened.seq)
     }
 
     fn now(&self) -> Timestamp {
@@ -123,13 +148,15 @@ impl View for RocksView<'_> {
     }
 
     fn get_raw(&self, table: &TableInfo, key: &[u8]) -> Result<Option<RawRow>, ReadError> {
-        self.check()?;
         let full_key = full_key(table, key);
-        match self.store.find(table, &self.buckets, |family| self.snapshot.get_pinned_cf(family, &full_key)) {
-            Ok(Some(bytes)) => self.store.sealer().open(table, key, &bytes, self.now),
-            Ok(None) => Ok(None),
-            Err(error) => Err(ReadError::Store(error.to_string())),
+        // Of a key there is at most one copy.
+        for family in self.families(table)? {
+            let found = self.store.db().get_pinned_cf_opt(family, &full_key, &self.read);
+            if let Some(bytes) = found.map_err(|error| ReadError::Store(error.into_string()))? {
+                return self.store.sealer().open(table, key, &bytes, self.now);
+            }
         }
+        Ok(None)
     }
 
     fn scan_raw<'v>(&'v self, table: &'v TableInfo, range: ScanRange) -> RawScan<'v> {

@@ -228,7 +228,7 @@ impl Rows for Staged<'_> {
         if let Some(row) = self.rows.get(full_key) {
             return row.as_ref().map_or(Ok(None), |row| self.alive(table, &row.bytes, now));
         }
-        match self.store.find(table, &self.store.buckets(), |family| self.store.db().get_pinned_cf(family, full_key)) {
+        match self.store.find(table, full_key) {
             Ok(Some(bytes)) => self.alive(table, &bytes, now),
             Ok(None) => Ok(None),
             Err(error) => Err(ReadError::Store(error.to_string())),
