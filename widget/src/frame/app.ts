@@ -70,7 +70,8 @@ export class App implements PageListener {
 
     private paint(): void {
         const { theme = "auto", style = {} } = this.configuration ?? {};
-        applyTheme(theme === "auto" ? (this.dark.matches ? "dark" : "light") : theme, style);
+        const colours = applyTheme(theme === "auto" ? (this.dark.matches ? "dark" : "light") : theme, style);
+        this.page.send({ kind: "colours", ...colours });
     }
 
     private followConnection(): void {
