@@ -25,7 +25,6 @@ pub use data::{
     NewAccountData, account_data, all_account_data, all_room_account_data, delete_tag, is_server_controlled, put_account_data,
     put_tag, room_account_data, set_account_data, tags,
 };
-pub(crate) use data::delete_all as delete_all_data;
 pub use devices::{
     DeleteDevices, UpdateDevice, delete_device, delete_devices, device, device_id_exists, devices, logout, logout_all, update_device,
 };

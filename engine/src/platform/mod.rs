@@ -1,1 +1,31 @@
-//! The platform.
+//! The platform that runs Vestibule beside its own application: it names organizations, accounts, hosts and sessions, and
+//! lets their people in. Every `put_*` is idempotent: the same request twice changes nothing the second time.
+
+mod hosts;
+mod me;
+mod newcomer;
+mod organizations;
+mod platform_keys;
+mod sessions;
+
+pub use hosts::{Host, PutHost, create_login_token, host, put_host};
+pub use me::{Inviter, Me, Role, me};
+pub use newcomer::NewcomerRecords;
+pub use organizations::{PutOrganization, PutOrganizationAccount, put_organization, put_organization_account};
+pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key};
+pub use sessions::{
+    INVITEES_MAX, Invitee, PutSession, SESSIONS_TOPIC, SessionPut, due_sessions, end_session, next_due, participants, put_session,
+};
+
+use crate::Reject;
+
+/// Bytes of the platform's ids and of names.
+const TEXT_BYTES_MAX: usize = 255;
+
+/// A text of the platform's: an id or a name.
+fn check_text(what: &str, text: &str) -> Result<(), Reject> {
+    if text.trim().is_empty() || text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(Reject::InvalidParam(format!("`{what}` has between 1 and 255 bytes, and no control characters").into()));
+    }
+    Ok(())
+}

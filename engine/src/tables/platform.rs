@@ -21,7 +21,7 @@ pub static HOST_USERS: Table<(Name,), HostRow> = Table::lasting(223, "host_users
 /// `(organization, user)`: the hosts of an organization: their directory.
 pub static ORGANIZATION_HOSTS: Table<(Name, Name), OwnedUserId> = Table::lasting(224, "organization_hosts");
 
-/// `(session)`. Written by the platform; deleted when its rooms and users have been erased (D5).
+/// `(session)`. Written by the platform.
 pub static SESSIONS: Table<(Name,), SessionRow> = Table::lasting(225, "sessions");
 
 /// `(session, invitee)`: the participants of a session.
@@ -30,7 +30,7 @@ pub static SESSION_INVITEES: Table<(Name, Name), ParticipantRow> = Table::lastin
 /// `(user)`: the same by Matrix user. Read by the policy, and whenever a participant's token is used.
 pub static PARTICIPANTS: Table<(Name,), ParticipantRow> = Table::lasting(227, "participants");
 
-/// `(when, session)`: sessions in the order of what is due: their end, or their erasure. One row per session.
+/// `(end, session)`: sessions that have not been ended yet, in the order of their ends.
 pub static SESSIONS_DUE: Table<(u64, Name), String> = Table::lasting(228, "sessions_due");
 
 /// `(key)`: keys of the platform interface, hashed.
@@ -87,8 +87,6 @@ pub struct SessionRow {
     pub ends_at: Timestamp,
     /// Whether its participants have been logged out.
     pub ended: bool,
-    /// What is due next, and when: the row's place in [`SESSIONS_DUE`].
-    pub due: Timestamp,
 }
 
 /// A participant.

@@ -1,0 +1,120 @@
+//! Hosts, and letting provisioned users in.
+
+use journal::{Name, ReadError};
+use ruma::{OwnedUserId, UserId};
+
+use super::{NewcomerRecords, check_text, newcomer, organizations};
+use crate::{
+    Cx, Decided, Decision, Draft, Reject,
+    account::{self, Secret, profile},
+    tables::{self, HostRow, ProfileRow, UserKind},
+};
+
+/// `PUT /hosts/{host}`
+#[derive(Clone, Debug)]
+pub struct PutHost {
+    /// The platform's id.
+    pub host: String,
+    /// The organization.
+    pub organization: String,
+    /// The account.
+    pub account: String,
+    /// The name, without the account.
+    pub display_name: String,
+    /// A random user id, and the identity made for it: used if the host is new.
+    pub new_user: Option<(OwnedUserId, NewcomerRecords)>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The Matrix user.
+    pub user_id: OwnedUserId,
+    /// Whether they were made now: then, and only then, their recovery key opens something.
+    pub made: bool,
+    /// Where [`profile::continue_rooms`] goes on with a new name.
+    pub next: Option<Name>,
+}
+
+/// The host of that id, if there is one.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn host(cx: &Cx<'_>, host: &str) -> Result<Option<HostRow>, ReadError> {
+    Ok(tables::HOSTS.get(cx.view, &(cx.name(host),))?.map(|row| row.value))
+}
+
+/// Makes a host, or changes the name or account of one. The organization stays: who one may chat with depends on it.
+///
+/// # Errors
+/// `M_NOT_FOUND` without the account, `M_INVALID_PARAM` for another organization or a text that is empty or long, `M_UNKNOWN`
+/// for a new host without a user.
+pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
+    check_text("host", &command.host)?;
+    check_text("display_name", &command.display_name)?;
+    let mut draft = Draft::new(*cx);
+    organizations::require_account(&mut draft, &command.organization, &command.account)?;
+    let key = (cx.name(&command.host),);
+    let known = tables::HOSTS.get(cx.view, &key)?;
+    let user_id = match (&known, &command.new_user) {
+        (Some(row), _) => row.value.user_id.clone(),
+        (None, Some((user_id, _))) => user_id.clone(),
+        (None, None) => return Err(Reject::Unknown("a new host needs a user".into()).into()),
+    };
+    let row = HostRow {
+        host: command.host.clone(),
+        user_id: user_id.clone(),
+        organization: command.organization.clone(),
+        account: command.account.clone(),
+        display_name: command.display_name.clone(),
+    };
+    if known.as_ref().is_some_and(|known| known.value == row) {
+        return Ok(Decision::Done(Host { user_id, made: false, next: None }));
+    }
+    let accounts = organizations::accounts(cx, cx.name(&command.organization))?;
+    let name = organizations::full_name(&row, &accounts);
+    tables::HOSTS.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
+    tables::HOSTS.put(&mut draft.batch, &key, &row);
+    tables::HOST_USERS.put(&mut draft.batch, &(cx.user(&user_id),), &row);
+    let mut next = None;
+    let made = known.is_none();
+    match (known, &command.new_user) {
+        (Some(known), _) => {
+            if known.value.organization != command.organization {
+                return Err(Reject::invalid_param("a host stays in its organization; put another host").into());
+            }
+            next = profile::rename(&mut draft, &user_id, &name)?;
+        }
+        (None, Some((_, records))) => {
+            let organization_host = (cx.name(&command.organization), cx.user(&user_id));
+            tables::ORGANIZATION_HOSTS.put(&mut draft.batch, &organization_host, &user_id);
+            put_provisioned(&mut draft, &user_id, UserKind::Host, name, records)?;
+        }
+        (None, None) => {}
+    }
+    Ok(draft.commit(Host { user_id, made, next }))
+}
+
+/// Drafts a provisioned user with profile and crypto identity.
+pub(super) fn put_provisioned(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    kind: UserKind,
+    name: String,
+    records: &NewcomerRecords,
+) -> Result<(), crate::Stop> {
+    account::put_user(draft, user_id, kind, None, &ProfileRow { display_name: Some(name), ..ProfileRow::default() });
+    newcomer::write(draft, user_id, records)
+}
+
+/// `POST /login_tokens`: for hosts and participants only. Answers how long the token lives.
+///
+/// # Errors
+/// `M_NOT_FOUND` for anybody else, `M_FORBIDDEN` after the session's end.
+pub fn create_login_token(cx: &Cx<'_>, user_id: &UserId, token: &Secret) -> Decided<u64> {
+    let kind = tables::USERS.get(cx.view, &(cx.user(user_id),))?.map(|row| row.value.kind);
+    if !matches!(kind, Some(UserKind::Host | UserKind::Participant)) {
+        return Err(Reject::not_found("there is no such host or participant").into());
+    }
+    account::create_login_token(cx, user_id, token)
+}

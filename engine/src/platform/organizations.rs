@@ -1,0 +1,125 @@
+//! Organizations and their accounts.
+
+use std::collections::BTreeMap;
+
+use journal::{Name, ReadError};
+use ruma::OwnedUserId;
+
+use super::check_text;
+use crate::{
+    Cx, Decided, Decision, Draft, Reject, Stop,
+    account::profile,
+    tables::{self, HostRow, OrganizationAccountRow, OrganizationRow},
+};
+
+/// `PUT /organizations/{organization}`
+#[derive(Clone, Debug)]
+pub struct PutOrganization {
+    /// The platform's id.
+    pub organization: String,
+    /// What people call it.
+    pub name: String,
+}
+
+/// Makes or renames an organization.
+///
+/// # Errors
+/// `M_INVALID_PARAM` for an empty or long text.
+pub fn put_organization(cx: &Cx<'_>, command: &PutOrganization) -> Decided<()> {
+    check_text("organization", &command.organization)?;
+    check_text("name", &command.name)?;
+    let row = OrganizationRow { organization: command.organization.clone(), name: command.name.clone() };
+    let key = (cx.name(&command.organization),);
+    if tables::ORGANIZATIONS.get(cx.view, &key)?.is_some_and(|known| known.value == row) {
+        return Ok(Decision::Done(()));
+    }
+    let mut draft = Draft::new(*cx);
+    tables::ORGANIZATIONS.put(&mut draft.batch, &key, &row);
+    Ok(draft.commit(()))
+}
+
+/// `PUT /organizations/{organization}/accounts/{account}`
+#[derive(Clone, Debug)]
+pub struct PutOrganizationAccount {
+    /// The organization.
+    pub organization: String,
+    /// The platform's id of the account.
+    pub account: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether its hosts and their participants may chat; `None` leaves it as it is (on for a new account).
+    pub chat_enabled: Option<bool>,
+}
+
+/// Makes or changes an account. With its second account an organization becomes an enterprise: from then on the names of all
+/// its hosts are followed by their account's (F2). Answers whose rooms have to hear of it still, see
+/// [`profile::continue_rooms`].
+///
+/// # Errors
+/// `M_NOT_FOUND` without the organization, `M_INVALID_PARAM` for an empty or long text.
+pub fn put_organization_account(cx: &Cx<'_>, command: &PutOrganizationAccount) -> Decided<BTreeMap<OwnedUserId, Name>> {
+    check_text("account", &command.account)?;
+    check_text("name", &command.name)?;
+    let organization = cx.name(&command.organization);
+    let known_organization = tables::ORGANIZATIONS.get(cx.view, &(organization,))?;
+    let known_organization =
+        known_organization.ok_or_else(|| Reject::not_found("there is no such organization; put it first"))?;
+    let key = (organization, cx.name(&command.account));
+    let known = tables::ORGANIZATION_ACCOUNTS.get(cx.view, &key)?;
+    let row = OrganizationAccountRow {
+        organization: command.organization.clone(),
+        account: command.account.clone(),
+        name: command.name.clone(),
+        chat_enabled: command.chat_enabled.unwrap_or(known.as_ref().is_none_or(|row| row.value.chat_enabled)),
+    };
+    if known.as_ref().is_some_and(|known| known.value == row) {
+        return Ok(Decision::Done(BTreeMap::new()));
+    }
+    let mut draft = Draft::new(*cx);
+    // Two first accounts at once must see each other: each rewrites the organization's row.
+    tables::ORGANIZATIONS.require(&mut draft.batch, &(organization,), Some(known_organization.version));
+    tables::ORGANIZATIONS.put(&mut draft.batch, &(organization,), &known_organization.value);
+    tables::ORGANIZATION_ACCOUNTS.put(&mut draft.batch, &key, &row);
+    let mut accounts = accounts(cx, organization)?;
+    let count_before = accounts.len();
+    let renamed = accounts.insert(row.account.clone(), row.name).is_some_and(|name| name != command.name);
+    let mut unfinished = BTreeMap::new();
+    if accounts.len() > 1 && (count_before < 2 || renamed) {
+        for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(organization,)) {
+            let user_id = found?.1.value;
+            let Some(host) = tables::HOST_USERS.get(cx.view, &(cx.user(&user_id),))? else { continue };
+            let name = full_name(&host.value, &accounts);
+            if let Some(next) = profile::rename(&mut draft, &user_id, &name)? {
+                unfinished.insert(user_id, next);
+            }
+        }
+    }
+    Ok(draft.commit(unfinished))
+}
+
+/// The names of an organization's accounts, by their ids.
+pub(super) fn accounts(cx: &Cx<'_>, organization: Name) -> Result<BTreeMap<String, String>, ReadError> {
+    let rows = tables::ORGANIZATION_ACCOUNTS.scan(cx.view, &(organization,));
+    rows.map(|row| row.map(|(_, row)| (row.value.account, row.value.name))).collect()
+}
+
+/// What a host is shown as: in an enterprise organization with the account in parentheses.
+pub(super) fn full_name(host: &HostRow, accounts: &BTreeMap<String, String>) -> String {
+    match accounts.get(&host.account) {
+        Some(account) if accounts.len() > 1 => format!("{} ({account})", host.display_name),
+        _ => host.display_name.clone(),
+    }
+}
+
+/// Checks that the account is there, and makes the draft rest on it.
+pub(super) fn require_account(draft: &mut Draft<'_>, organization: &str, account: &str) -> Result<(), Stop> {
+    let cx = draft.cx();
+    let key = (cx.name(organization), cx.name(account));
+    let row = tables::ORGANIZATION_ACCOUNTS.get(cx.view, &key)?;
+    let row = row.ok_or_else(|| Reject::not_found("there is no such account in this organization; put it first"))?;
+    tables::ORGANIZATION_ACCOUNTS.require(&mut draft.batch, &key, Some(row.version));
+    let organization = (key.0,);
+    let version = tables::ORGANIZATIONS.get(cx.view, &organization)?.map(|row| row.version);
+    tables::ORGANIZATIONS.require(&mut draft.batch, &organization, version);
+    Ok(())
+}

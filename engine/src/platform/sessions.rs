@@ -1,0 +1,241 @@
+//! Sessions and their participants.
+
+use std::collections::BTreeMap;
+
+use journal::{Name, ReadError, Timestamp, Topic};
+use ruma::OwnedUserId;
+
+use super::{NewcomerRecords, check_text, hosts};
+use crate::{
+    Cx, Decided, Decision, Draft, Reject, Stop,
+    account::{self, profile},
+    tables::{self, ParticipantRow, SessionRow, UserKind},
+};
+
+/// What wakes the worker that ends sessions: the topic is this text's name.
+pub const SESSIONS_TOPIC: &str = "sessions due";
+
+/// Participants of one session: each is some twenty rows of one batch.
+pub const INVITEES_MAX: usize = 200;
+
+/// How far ahead a session may end: whatever is longer is no session.
+const AHEAD_MS_MAX: u64 = 400 * 24 * 3_600_000;
+
+/// Somebody invited to a session.
+#[derive(Clone, Debug)]
+pub struct Invitee {
+    /// The platform's id, unique in the session.
+    pub id: String,
+    /// What the host sees.
+    pub display_name: String,
+    /// A random user id, and the identity made for it: used if the invitee is new.
+    pub new_user: Option<(OwnedUserId, NewcomerRecords)>,
+}
+
+/// `PUT /sessions/{session}`: the whole of it; invitees who are left out are out.
+#[derive(Clone, Debug)]
+pub struct PutSession {
+    /// The platform's id.
+    pub session: String,
+    /// The platform's id of the host.
+    pub host: String,
+    /// Who is invited.
+    pub invitees: Vec<Invitee>,
+    /// When it is over.
+    pub ends_at: Timestamp,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionPut {
+    /// The participants by the platform's ids: who they are, and whether they were made now.
+    pub participants: BTreeMap<String, (OwnedUserId, bool)>,
+    /// Whose rooms have to hear of a new name still, see [`profile::continue_rooms`].
+    pub unfinished: BTreeMap<OwnedUserId, Name>,
+}
+
+/// The participants of a session by the platform's ids.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn participants(cx: &Cx<'_>, session: &str) -> Result<BTreeMap<String, ParticipantRow>, ReadError> {
+    let rows = tables::SESSION_INVITEES.scan(cx.view, &(cx.name(session),));
+    rows.map(|row| row.map(|(_, row)| (row.value.invitee.clone(), row.value))).collect()
+}
+
+/// Makes or changes a session.
+///
+/// # Errors
+/// `M_NOT_FOUND` without the host, `M_INVALID_PARAM` for another host, an end that is past or too far, an invitee named twice, too
+/// many; `M_FORBIDDEN` for a session that is over.
+pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
+    check(cx, command)?;
+    let host = hosts::host(cx, &command.host)?.ok_or_else(|| Reject::not_found("there is no such host; put it first"))?;
+    let key = (cx.name(&command.session),);
+    let known = tables::SESSIONS.get(cx.view, &key)?;
+    if let Some(known) = &known {
+        if known.value.host != host.user_id {
+            return Err(Reject::invalid_param("a session keeps its host; put another session").into());
+        }
+        if known.value.ended {
+            return Err(Reject::forbidden("this session is over; put another one").into());
+        }
+    } else if command.ends_at <= cx.now() {
+        return Err(Reject::invalid_param("`ends_at` is past").into());
+    }
+    let mut draft = Draft::new(*cx);
+    tables::SESSIONS.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
+    let row = SessionRow {
+        session: command.session.clone(),
+        host: host.user_id.clone(),
+        ends_at: command.ends_at,
+        ended: false,
+    };
+    // Rewritten even if it is the same: two requests at once must not make one invitee twice.
+    put_row(&mut draft, known.as_ref().map(|row| row.value.ends_at), &row);
+    let before = participants(cx, &command.session)?;
+    let mut put = SessionPut::default();
+    let mut changed = known.is_none_or(|known| known.value != row);
+    for invitee in &command.invitees {
+        changed |= put_invitee(&mut draft, &row, invitee, before.get(&invitee.id), &mut put)?;
+    }
+    for (id, left_out) in &before {
+        if !put.participants.contains_key(id) && left_out.ends_at > cx.now() {
+            let out = ParticipantRow { ends_at: cx.now().min(left_out.ends_at), ..left_out.clone() };
+            changed |= put_participant(&mut draft, &out);
+            account::delete_all_devices_but(&mut draft, &out.user_id, None)?;
+        }
+    }
+    if changed { Ok(draft.commit(put)) } else { Ok(Decision::Done(put)) }
+}
+
+fn check(cx: &Cx<'_>, command: &PutSession) -> Result<(), Reject> {
+    check_text("session", &command.session)?;
+    if command.invitees.len() > INVITEES_MAX {
+        return Err(Reject::invalid_param("a session has at most 200 invitees"));
+    }
+    if command.ends_at > cx.now().plus_ms(AHEAD_MS_MAX) {
+        return Err(Reject::invalid_param("`ends_at` is more than 400 days ahead; it is in milliseconds"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for invitee in &command.invitees {
+        check_text("invitees.id", &invitee.id)?;
+        check_text("invitees.display_name", &invitee.display_name)?;
+        if !seen.insert(&invitee.id) {
+            return Err(Reject::invalid_param("two invitees have the same id"));
+        }
+    }
+    Ok(())
+}
+
+/// Drafts one invitee; answers whether anything changes.
+fn put_invitee(
+    draft: &mut Draft<'_>,
+    session: &SessionRow,
+    invitee: &Invitee,
+    known: Option<&ParticipantRow>,
+    put: &mut SessionPut,
+) -> Result<bool, Stop> {
+    let user_id = match (known, &invitee.new_user) {
+        (Some(row), _) => row.user_id.clone(),
+        (None, Some((user_id, _))) => user_id.clone(),
+        (None, None) => return Err(Reject::Unknown("a new invitee needs a user".into()).into()),
+    };
+    put.participants.insert(invitee.id.clone(), (user_id.clone(), known.is_none()));
+    let row = ParticipantRow {
+        invitee: invitee.id.clone(),
+        user_id: user_id.clone(),
+        session: session.session.clone(),
+        inviter: session.host.clone(),
+        ends_at: session.ends_at,
+    };
+    match (known, &invitee.new_user) {
+        (None, Some((_, records))) => {
+            put_participant(draft, &row);
+            hosts::put_provisioned(draft, &user_id, UserKind::Participant, invitee.display_name.clone(), records)?;
+            Ok(true)
+        }
+        _ => {
+            let cx = draft.cx();
+            let renamed = profile::member_profile(&cx, &user_id)?.display_name.as_deref() != Some(&*invitee.display_name);
+            if let Some(next) = profile::rename(draft, &user_id, &invitee.display_name)? {
+                put.unfinished.insert(user_id, next);
+            }
+            let moved = known != Some(&row);
+            if moved {
+                put_participant(draft, &row);
+            }
+            Ok(renamed || moved)
+        }
+    }
+}
+
+fn put_participant(draft: &mut Draft<'_>, row: &ParticipantRow) -> bool {
+    let cx = draft.cx();
+    tables::SESSION_INVITEES.put(&mut draft.batch, &(cx.name(&row.session), cx.name(&row.invitee)), row);
+    tables::PARTICIPANTS.put(&mut draft.batch, &(cx.user(&row.user_id),), row);
+    true
+}
+
+/// Drafts the session's row, and when it is due; wakes the worker that ends sessions.
+fn put_row(draft: &mut Draft<'_>, due_before: Option<Timestamp>, row: &SessionRow) {
+    let cx = draft.cx();
+    let name = cx.name(&row.session);
+    if let Some(before) = due_before {
+        tables::SESSIONS_DUE.delete(&mut draft.batch, &(before.as_ms(), name));
+    }
+    tables::SESSIONS.put(&mut draft.batch, &(name,), row);
+    if !row.ended {
+        tables::SESSIONS_DUE.put(&mut draft.batch, &(row.ends_at.as_ms(), name), &row.session);
+    }
+    draft.batch.wake(Topic(cx.name(SESSIONS_TOPIC)));
+}
+
+/// Sessions that are over and have not been ended yet, the longest overdue first.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn due_sessions(cx: &Cx<'_>, limit: usize) -> Result<Vec<String>, ReadError> {
+    let mut due = Vec::new();
+    for found in tables::SESSIONS_DUE.scan(cx.view, &()) {
+        let ((at, _), row) = found?;
+        if at > cx.now().as_ms() || due.len() == limit {
+            break;
+        }
+        due.push(row.value);
+    }
+    Ok(due)
+}
+
+/// When the next session is over; `None`: none is planned.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn next_due(cx: &Cx<'_>) -> Result<Option<Timestamp>, ReadError> {
+    let first = tables::SESSIONS_DUE.scan(cx.view, &()).next().transpose()?;
+    Ok(first.map(|((at, _), _)| Timestamp::from_ms(at)))
+}
+
+/// Ends a session: its participants are logged out for good, on every device. Their tokens have been worthless since the
+/// moment it ended; this wakes who still waits, and frees what belongs to the devices.
+///
+/// # Errors
+/// `M_NOT_FOUND` without the session.
+pub fn end_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
+    let key = (cx.name(session),);
+    let known = tables::SESSIONS.get(cx.view, &key)?.ok_or_else(|| Reject::not_found("there is no such session"))?;
+    if known.value.ended {
+        return Ok(Decision::Done(()));
+    }
+    let mut draft = Draft::new(*cx);
+    tables::SESSIONS.require(&mut draft.batch, &key, Some(known.version));
+    let ends_at = known.value.ends_at.min(cx.now());
+    put_row(&mut draft, Some(known.value.ends_at), &SessionRow { ends_at, ended: true, ..known.value });
+    for participant in participants(cx, session)?.into_values() {
+        let ends_at = participant.ends_at.min(cx.now());
+        put_participant(&mut draft, &ParticipantRow { ends_at, ..participant.clone() });
+        account::delete_all_devices_but(&mut draft, &participant.user_id, None)?;
+        draft.wake(&participant.user_id);
+    }
+    Ok(draft.commit(()))
+}
