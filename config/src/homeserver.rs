@@ -22,6 +22,8 @@ pub struct Config {
     pub server: Server,
     /// `[registration]`
     pub registration: Registration,
+    /// `[passwords]`
+    pub passwords: Passwords,
     /// `[rooms]`
     pub rooms: Rooms,
     /// `[retention]`
@@ -96,6 +98,22 @@ impl Default for Server {
 pub struct Registration {
     /// Whether anybody may.
     pub open: bool,
+}
+
+/// `[passwords]`: how dear it is to guess one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passwords {
+    /// Memory for hashing one, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub passes: u32,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { memory_kib: 19_456, passes: 2 }
+    }
 }
 
 /// `[rooms]`

@@ -16,6 +16,7 @@ use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
+use crate::passwords::Passwords;
 use crate::tasks::Tasks;
 
 /// The journal that the server runs on.
@@ -51,6 +52,8 @@ pub struct Resources {
     pub tasks: Tasks,
     /// Memory for request bodies.
     pub bodies: Bodies,
+    /// Hashing passwords.
+    pub passwords: Passwords,
     /// How often one may ask; `None` when limits are off.
     pub rates: Option<Rates>,
 }

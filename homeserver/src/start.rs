@@ -22,6 +22,7 @@ use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::ephemeral::Ephemeral;
 use crate::hub::Hub;
+use crate::passwords::Passwords;
 use crate::tasks::Tasks;
 
 /// Where an operator can put the root key instead of a file; read by `main`.
@@ -93,6 +94,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         .build()
         .map_err(|error| StartError::Mismatch(error.to_string()))?;
     let rates = Rates::new(&config.limits, &clock);
+    let passwords = Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
     let app = App::new(Resources {
         journal,
         server,
@@ -104,6 +106,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         http,
         tasks: Tasks::default(),
         bodies: Bodies::default(),
+        passwords,
         rates,
     });
     let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());

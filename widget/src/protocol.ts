@@ -32,7 +32,6 @@ export type ToPage =
     | { kind: "hello" }
     | { kind: "ask"; request: number }
     | { kind: "icon"; icon: Icon; unread: number; label: string; closeLabel: string; panelLabel: string }
-    | { kind: "colours"; accent: string; ink: string }
     | { kind: "close" }
     | { kind: "notify"; title: string };
 

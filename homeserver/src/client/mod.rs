@@ -1,40 +1,64 @@
 //! The Client-Server API, one file per family of calls. Handlers are short: parse, run one engine function, answer.
 
+mod account;
+mod account_data;
 mod body;
+mod devices;
 mod directory;
 mod events;
+mod filters;
+mod interactive;
+mod me;
 mod members;
 mod messages;
 mod notifications;
 mod presence;
+mod profile;
+mod push_rules;
 mod receipts;
+mod register;
 mod relations;
 mod rooms;
 mod send;
+mod server;
+mod session;
 mod sync;
 mod typing;
+mod user_directory;
 mod versions;
 
 use crate::http::Routes;
+use crate::platform;
 
 const FAMILIES: &[fn(Routes) -> Routes] = &[
+    account::routes,
+    account_data::routes,
+    devices::routes,
     directory::routes,
     events::routes,
+    filters::routes,
+    me::routes,
     members::routes,
     messages::routes,
     notifications::routes,
     presence::routes,
+    profile::routes,
+    push_rules::routes,
     receipts::routes,
+    register::routes,
     relations::routes,
     rooms::routes,
     send::routes,
+    server::routes,
+    session::routes,
     sync::routes,
     typing::routes,
+    user_directory::routes,
     versions::routes,
 ];
 
-/// All families.
+/// All families, and the platform API.
 #[must_use]
 pub fn routes() -> Routes {
-    FAMILIES.iter().fold(Routes::default(), |routes, family| family(routes))
+    FAMILIES.iter().fold(platform::routes(Routes::default()), |routes, family| family(routes))
 }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use engine::Requester;
-use engine::account::Credentials;
+use engine::tables::Scope;
+use engine::{Requester, platform};
+use engine::account::{Credentials, Secret};
 use http::{Method, StatusCode, header, request::Parts};
 use ruma::api::auth_scheme::{AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, NoAccessToken, NoAuthentication};
 use ruma::api::{IncomingRequest, IncomingRequestExt as _};
@@ -28,6 +29,8 @@ pub enum Access {
     Appservice,
     /// An application service's may be sent (to register, to log in); any other one is not looked at.
     AppserviceOptional,
+    /// A key of the platform API (`vestibule keys create`). There is no requester then.
+    Platform,
 }
 
 /// What ruma's authentication schemes come to.
@@ -172,6 +175,10 @@ pub(super) async fn authenticate(app: &App, parts: &Parts, access: Access) -> Re
         let optional = matches!(access, Access::Optional | Access::AppserviceOptional);
         return if optional { Ok(None) } else { Err(ApiError::missing_token()) };
     };
+    if access == Access::Platform {
+        let key = Secret::new(token);
+        return app.read(|cx| platform::check_platform_key(cx, &key, Scope::Platform)).map(|_| None);
+    }
     let user_id = query_param(parts, "user_id");
     let device_id = query_param(parts, "device_id").or_else(|| query_param(parts, "org.matrix.msc3202.device_id"));
     let credentials = Credentials { token: &token, user_id: user_id.as_deref(), device_id: device_id.as_deref() };

@@ -70,8 +70,7 @@ export class App implements PageListener {
 
     private paint(): void {
         const { theme = "auto", style = {} } = this.configuration ?? {};
-        const colours = applyTheme(theme === "auto" ? (this.dark.matches ? "dark" : "light") : theme, style);
-        this.page.send({ kind: "colours", ...colours });
+        applyTheme(theme === "auto" ? (this.dark.matches ? "dark" : "light") : theme, style);
     }
 
     private followConnection(): void {

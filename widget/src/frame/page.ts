@@ -40,7 +40,6 @@ export class Page {
 
     /** Sends a message to the page. */
     send(message: ToPage): void {
-        if (window.parent === window) return; // the page is going away
         window.parent.postMessage(seal(message), this.origin);
     }
 

@@ -61,8 +61,8 @@ function accepts(name: string, value: string): boolean {
     return name === "font" && CSS.supports("font-family", value) && !/url\(/i.test(value);
 }
 
-/** Puts the page's theme on the frame; answers what the icon is to be painted with. */
-export function applyTheme(theme: "light" | "dark", style: Record<string, string>): { accent: string; ink: string } {
+/** Puts the page's theme on the frame. */
+export function applyTheme(theme: "light" | "dark", style: Record<string, string>): void {
     const root = document.documentElement;
     root.dataset["theme"] = theme;
     root.removeAttribute("style");
@@ -70,9 +70,8 @@ export function applyTheme(theme: "light" | "dark", style: Record<string, string
     const computed = getComputedStyle(root);
     const accent = parse(computed.getPropertyValue("--accent").trim());
     const surface = parse(computed.getPropertyValue("--surface").trim());
-    if (!accent || !surface) return { accent: "", ink: "" };
+    if (!accent || !surface) return;
     const ink = parse(style["accent-ink"] ?? "");
     if (!ink || contrast(ink, accent) < CONTRAST_MIN) root.style.setProperty("--accent-ink", css(inkOn(accent)));
     root.style.setProperty("--accent-text", css(readable(accent, surface)));
-    return { accent: css(accent), ink: css(parse(computed.getPropertyValue("--accent-ink").trim()) ?? inkOn(accent)) };
 }

@@ -40,8 +40,6 @@ declare global {
 class Loader implements Api {
     private shell: Shell | undefined;
     private options: Options | undefined;
-    /** Whether the framed page has said hello: before that there is nobody to tell. */
-    private ready = false;
     private readonly origin: string;
     private readonly receive = (event: MessageEvent<unknown>): void => this.onMessage(event);
     private readonly restyle = (): void => this.configure();
@@ -77,11 +75,10 @@ class Loader implements Api {
         matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.restyle);
         this.shell?.host.remove();
         this.shell = undefined;
-        this.ready = false;
     }
 
     private post(message: ToFrame): void {
-        if (this.ready) this.shell?.frame.contentWindow?.postMessage(seal(message), this.origin);
+        this.shell?.frame.contentWindow?.postMessage(seal(message), this.origin);
     }
 
     private onMessage(event: MessageEvent<unknown>): void {
@@ -89,7 +86,6 @@ class Loader implements Api {
         const message = openEnvelope<ToPage>(event.data);
         switch (message?.kind) {
             case "hello":
-                this.ready = true;
                 this.configure();
                 if (this.options?.open) this.open();
                 return;
@@ -98,8 +94,6 @@ class Loader implements Api {
             case "icon":
                 this.shell.show(message);
                 return this.tell("unread", { count: message.unread, icon: message.icon });
-            case "colours":
-                return this.shell.paint(message.accent, message.ink);
             case "close":
                 return this.close();
             case "notify":
@@ -129,6 +123,7 @@ class Loader implements Api {
             const value = computed.getPropertyValue(`--vestibule-${name}`).trim();
             if (value && value.length <= STYLE_LENGTH_MAX) style[name] = value;
         }
+        shell.paint(style["accent"], style["accent-ink"]);
         const theme = this.options?.theme;
         this.post({
             kind: "configure",

@@ -83,10 +83,10 @@ export class Shell {
         else this.button.focus();
     }
 
-    /** Colours of the icon, as the window has them. */
-    paint(accent: string, ink: string): void {
-        this.host.style.setProperty("--a", accent);
-        this.host.style.setProperty("--i", ink);
+    /** Colours of the icon. */
+    paint(accent: string | undefined, ink: string | undefined): void {
+        if (accent) this.host.style.setProperty("--a", accent);
+        if (ink) this.host.style.setProperty("--i", ink);
     }
 
     private draw(): void {

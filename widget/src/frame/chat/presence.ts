@@ -35,7 +35,6 @@ export class Presence {
         } catch (error) {
             // The server doesn't tell about somebody who has not been here yet. What /sync says stands; else they are away.
             if (error instanceof MatrixError && !this.online.value.has(user_id)) this.set(user_id, false);
-            else this.asked.delete(user_id);
         }
     }
 

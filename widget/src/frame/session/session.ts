@@ -53,8 +53,6 @@ export class Session {
     constructor(private readonly page: Page) {
         addEventListener("pagehide", () => this.leave());
         addEventListener("pageshow", (event) => event.persisted && location.reload());
-        addEventListener("offline", () => (this.online.value = false));
-        addEventListener("online", () => this.reconnect());
     }
 
     /** Starts, or starts again. Never rejects: what went wrong is in `phase`. */
@@ -145,12 +143,6 @@ export class Session {
     private onSync(state: SyncState): void {
         if (state === SyncState.Syncing || state === SyncState.Prepared) this.online.value = true;
         if (state === SyncState.Error || state === SyncState.Reconnecting) this.online.value = false;
-    }
-
-    /** The browser says the network is back: no need to wait for the next try. */
-    private reconnect(): void {
-        const client = this.connection.value?.client;
-        if (client && !client.retryImmediately()) this.online.value = client.getSyncState() !== SyncState.Error;
     }
 
     /** The server ended the device: wipe, and ask the page once more. */

@@ -22,9 +22,9 @@ export class Support {
         return this.desk.me.support?.user_id;
     }
 
-    /** Whether an agent is available: the presence of support's user. Undefined until the server has said. */
-    isAvailable(): boolean | undefined {
-        return this.user_id === undefined ? false : this.desk.presence.online.value.get(this.user_id);
+    /** Whether an agent is available: the presence of support's user. */
+    isAvailable(): boolean {
+        return this.user_id !== undefined && this.desk.presence.online.value.get(this.user_id) === true;
     }
 
     /** The support chat that goes on, if there is one with something in it. */

@@ -131,7 +131,6 @@ export const ar: Record<TextKey, string> = {
     supportKeep: "يحتفظون بالنص في تذكرتهم.",
     supportSlow: "لم يرد أحد بعد. رسالتك محفوظة في تذكرة، ويأتي الرد هنا.",
     supportEnded: "أغلق الدعم هذه المحادثة.",
-    earlierChats: "محادثات سابقة",
     supportAgain: "بدء محادثة دعم جديدة",
     noSupport: "لا يوجد فريق دعم هنا.",
 };

@@ -129,7 +129,6 @@ export const en = {
     supportKeep: "They keep the text in their ticket.",
     supportSlow: "Nobody has answered yet. Your message is kept in a ticket, and the answer comes here.",
     supportEnded: "Support has closed this chat.",
-    earlierChats: "Earlier chats",
     supportAgain: "Start a new support chat",
     noSupport: "There is no support team here.",
 };

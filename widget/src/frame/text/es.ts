@@ -131,7 +131,6 @@ export const es: Record<TextKey, string> = {
     supportKeep: "Conservan el texto en su solicitud.",
     supportSlow: "Nadie ha contestado aún. Su mensaje queda en una solicitud y la respuesta llega aquí.",
     supportEnded: "El equipo de ayuda ha cerrado este chat.",
-    earlierChats: "Chats anteriores",
     supportAgain: "Iniciar otro chat de ayuda",
     noSupport: "Aquí no hay equipo de ayuda.",
 };

@@ -131,7 +131,6 @@ export const fr: Record<TextKey, string> = {
     supportKeep: "Il conserve le texte dans son ticket.",
     supportSlow: "Personne n’a encore répondu. Votre message est gardé dans un ticket, et la réponse arrivera ici.",
     supportEnded: "L’assistance a clos cette discussion.",
-    earlierChats: "Discussions précédentes",
     supportAgain: "Lancer une nouvelle demande",
     noSupport: "Il n’y a pas d’équipe d’assistance ici.",
 };

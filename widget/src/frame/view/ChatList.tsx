@@ -20,7 +20,7 @@ export function ChatList({ desk, rows }: { desk: Desk; rows: readonly Row[] }): 
                         <Avatar user_id={row.people[0]?.user_id ?? row.room.roomId} name={row.title} online={rowOnline(desk, row)} />
                         <span class="names">
                             <span class="name">{row.title}</span>
-                            <span class="note">{row.support ? t("supportEnded") : rowOnline(desk, row) ? t("online") : t("offline")}</span>
+                            <span class="note">{rowOnline(desk, row) ? t("online") : t("offline")}</span>
                         </span>
                         {row.unread > 0 && (
                             <b class="badge" data-testid="unread">

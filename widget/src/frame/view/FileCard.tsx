@@ -31,8 +31,8 @@ export function FileCard({ downloads, info }: Props): JSX.Element {
                     <Icon name="document" />
                 </span>
                 <span class="names">
-                    <span class="name">
-                        <bdi>{info.name}</bdi>
+                    <span class="name" dir="auto">
+                        {info.name}
                     </span>
                     <span class="size">{sizeOf(info.size)}</span>
                 </span>

@@ -44,13 +44,13 @@ export function SupportTab({ app, desk }: { app: App; desk: Desk }): JSX.Element
                 <h2 id="support-title">{t("supportTitle")}</h2>
                 <p>{t("supportIntro")}</p>
                 <p class={available ? "state online" : "state"} role="status" data-testid="support-state">
-                    {available === undefined ? t("starting") : available ? t("supportOnline") : t("supportOffline")}
+                    {available ? t("supportOnline") : t("supportOffline")}
                 </p>
-                {available !== undefined && <Way desk={desk} support={support} available={available} />}
+                <Way desk={desk} support={support} available={available} />
             </section>
             {earlier.length > 0 && (
                 <section aria-labelledby="support-chats">
-                    <h2 id="support-chats">{t("earlierChats")}</h2>
+                    <h2 id="support-chats">{t("openChats")}</h2>
                     <ChatList desk={desk} rows={earlier} />
                 </section>
             )}

@@ -24,8 +24,8 @@ function Row({ upload }: { upload: Upload }): JSX.Element {
         <li class="upload">
             <div class="file-row">
                 <span class="names">
-                    <span class="name">
-                        <bdi>{upload.name}</bdi>
+                    <span class="name" dir="auto">
+                        {upload.name}
                     </span>
                     <span class="size">
                         {state.kind === "uploading" ? t("uploadProgress", { sent: sizeOf(state.sent), total: sizeOf(state.total) }) : sizeOf(upload.size)}

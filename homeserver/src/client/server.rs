@@ -1,0 +1,67 @@
+//! What the server tells of itself to those who are logged in
+//! ([spec v1.19, § Capabilities negotiation](https://spec.matrix.org/v1.19/client-server-api/#capabilities-negotiation), MSC1763).
+
+use engine::policy::{self, Standing};
+use http::Method;
+use serde_json::json;
+
+use crate::app::App;
+use crate::http::{Access, Answer, RawRequest, Routes, json_response};
+
+/// This family's calls.
+#[must_use]
+pub fn routes(routes: Routes) -> Routes {
+    let mut routes = routes.raw(
+        Method::GET,
+        "/_matrix/client/unstable/org.matrix.msc1763/retention/configuration",
+        Access::Required,
+        retention_configuration,
+    );
+    for root in ["/_matrix/client/r0", "/_matrix/client/v3"] {
+        routes = routes
+            .raw(Method::GET, &format!("{root}/capabilities"), Access::Required, capabilities)
+            .raw(Method::GET, &format!("{root}/voip/turnServer"), Access::Required, nothing)
+            .raw(Method::GET, &format!("{root}/thirdparty/protocols"), Access::Required, nothing);
+    }
+    routes
+}
+
+/// `GET /capabilities`: what clients may offer. Names, passwords and closing the account of provisioned users are their
+/// platform's.
+async fn capabilities(app: App, request: RawRequest) -> Answer {
+    let user_id = &request.requester()?.user_id;
+    let standing = app.read(|cx| Ok(policy::standing(cx, user_id)?))?;
+    let plain = matches!(standing, Standing::Plain | Standing::Support);
+    let participant = matches!(standing, Standing::Participant { .. });
+    let profile_fields = match &standing {
+        Standing::Plain | Standing::Support => json!({ "enabled": true }),
+        Standing::Host { .. } => json!({ "enabled": true, "disallowed": ["displayname"] }),
+        Standing::Participant { .. } => json!({ "enabled": false }),
+    };
+    Ok(json_response(&json!({ "capabilities": {
+        "m.room_versions": {
+            "default": app.server.default_room_version,
+            "available": { "10": "stable", "11": "stable", "12": "stable" },
+        },
+        "m.change_password": { "enabled": !participant },
+        "m.set_displayname": { "enabled": plain },
+        "m.set_avatar_url": { "enabled": !participant },
+        "m.profile_fields": profile_fields,
+        "m.3pid_changes": { "enabled": false },
+        "m.get_login_token": { "enabled": false },
+    } })))
+}
+
+/// `GET /voip/turnServer` and `GET /thirdparty/protocols`: there are none.
+async fn nothing(_: App, _: RawRequest) -> Answer {
+    Ok(json_response(&json!({})))
+}
+
+/// `GET /retention/configuration` (MSC1763): one policy for all rooms, which they may shorten.
+async fn retention_configuration(app: App, _: RawRequest) -> Answer {
+    let max_ms = app.server.retention_ms;
+    Ok(json_response(&json!({
+        "policies": { "*": { "max_lifetime": max_ms } },
+        "limits": { "max_lifetime": { "max": max_ms } },
+    })))
+}
