@@ -3,29 +3,48 @@
 use rocksdb::DBRawIteratorWithThreadMode;
 
 use super::store::Db;
-use crate::{Direction, ReadError, stored::StoredRow};
+use crate::{Direction, ReadError, Seq, stored::StoredRow};
 
-/// One family's rows of a range.
+/// One family's rows of a range, standing at one of them.
 pub(super) struct Cursor<'a> {
     rows: DBRawIteratorWithThreadMode<'a, Db>,
     direction: Direction,
+    /// The key it stands at: compared often, and asking the store for it costs more than the comparison.
+    key: Vec<u8>,
 }
 
 impl<'a> Cursor<'a> {
-    /// At the first row; the range is in the iterator's own bounds.
-    pub(super) fn new(mut rows: DBRawIteratorWithThreadMode<'a, Db>, direction: Direction) -> Self {
+    /// At the first row, `None` if there is none; the range is in the iterator's own bounds.
+    pub(super) fn new(
+        mut rows: DBRawIteratorWithThreadMode<'a, Db>,
+        direction: Direction,
+    ) -> Result<Option<Self>, rocksdb::Error> {
         match direction {
             Direction::Forward => rows.seek_to_first(),
             Direction::Backward => rows.seek_to_last(),
         }
-        Self { rows, direction }
+        let mut cursor = Self { rows, direction, key: Vec::new() };
+        Ok(cursor.read_key()?.then_some(cursor))
     }
 
-    fn advance(&mut self) {
+    /// To the next row, if there is one.
+    fn advance(&mut self) -> Result<bool, rocksdb::Error> {
         match self.direction {
             Direction::Forward => self.rows.next(),
             Direction::Backward => self.rows.prev(),
         }
+        self.read_key()
+    }
+
+    fn read_key(&mut self) -> Result<bool, rocksdb::Error> {
+        let Some(key) = self.rows.key() else { return self.rows.status().map(|()| false) };
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        Ok(true)
+    }
+
+    fn version(&self) -> Option<Seq> {
+        self.rows.value().and_then(StoredRow::decode).map(|row| row.seq)
     }
 }
 
@@ -33,15 +52,11 @@ impl<'a> Cursor<'a> {
 pub(super) struct Merge<'a> {
     /// Those that still have rows.
     cursors: Vec<Cursor<'a>>,
-    direction: Direction,
-    table: &'static str,
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(cursors: Vec<Cursor<'a>>, direction: Direction, table: &'static str) -> Result<Self, ReadError> {
-        let mut merge = Self { cursors, direction, table };
-        merge.drop_finished()?;
-        Ok(merge)
+    pub(super) const fn new(cursors: Vec<Cursor<'a>>) -> Self {
+        Self { cursors }
     }
 
     /// Hands the next row's stored key and bytes to `read`; `None` at the end.
@@ -49,51 +64,51 @@ impl<'a> Merge<'a> {
         &mut self,
         read: impl FnOnce(&[u8], &[u8]) -> Result<T, ReadError>,
     ) -> Option<Result<T, ReadError>> {
-        let first = self.first()?;
-        let (key, bytes) = self.cursors[first].rows.item()?;
-        let answer = read(key, bytes);
-        let moved = if self.cursors.len() == 1 {
-            self.cursors[first].advance();
-            self.drop_finished()
-        } else {
-            let key = key.to_vec();
-            for cursor in &mut self.cursors {
-                if cursor.rows.key() == Some(&key) {
-                    cursor.advance();
+        let (first, alone) = self.first()?;
+        let cursor = self.cursors.get_mut(first)?;
+        let answer = read(&cursor.key, cursor.rows.value()?);
+        let moved = if alone {
+            cursor.advance().map(|more| {
+                if !more {
+                    self.cursors.swap_remove(first);
                 }
-            }
-            self.drop_finished()
+            })
+        } else {
+            let key = cursor.key.clone();
+            self.pass(&key)
         };
-        Some(moved.and(answer))
+        Some(moved.map_err(|error| ReadError::Store(error.into_string())).and(answer))
     }
 
-    /// The cursor whose row comes first, and of several with the same key the one with the newest version.
-    fn first(&self) -> Option<usize> {
-        let order = |a: &Cursor<'_>, b: &Cursor<'_>| {
-            let keys = match self.direction {
-                Direction::Forward => a.rows.key().cmp(&b.rows.key()),
-                Direction::Backward => b.rows.key().cmp(&a.rows.key()),
+    /// The cursor whose row comes first, of several with the same key the one with the newest version; and whether no other
+    /// has that key.
+    fn first(&self) -> Option<(usize, bool)> {
+        let mut cursors = self.cursors.iter().enumerate();
+        let (mut first, mut best) = cursors.next()?;
+        let mut alone = true;
+        for (number, cursor) in cursors {
+            let order = match cursor.direction {
+                Direction::Forward => cursor.key.cmp(&best.key),
+                Direction::Backward => best.key.cmp(&cursor.key),
             };
-            keys.then_with(|| version(b).cmp(&version(a)))
-        };
-        (0..self.cursors.len()).min_by(|a, b| order(&self.cursors[*a], &self.cursors[*b]))
+            if order.is_lt() || order.is_eq() && cursor.version() > best.version() {
+                (first, best) = (number, cursor);
+            }
+            alone = order.is_lt() || order.is_gt() && alone;
+        }
+        Some((first, alone))
     }
 
-    fn drop_finished(&mut self) -> Result<(), ReadError> {
+    /// Moves every cursor that stands at `key`.
+    fn pass(&mut self, key: &[u8]) -> Result<(), rocksdb::Error> {
         let mut failure = Ok(());
-        self.cursors.retain(|cursor| {
-            if cursor.rows.valid() {
-                return true;
-            }
-            if let Err(error) = cursor.rows.status() {
-                failure = Err(ReadError::Store(format!("table {}: {error}", self.table)));
-            }
-            false
+        self.cursors.retain_mut(|cursor| {
+            cursor.key != key
+                || cursor.advance().unwrap_or_else(|error| {
+                    failure = Err(error);
+                    false
+                })
         });
         failure
     }
-}
-
-fn version(cursor: &Cursor<'_>) -> Option<crate::Seq> {
-    cursor.rows.value().and_then(StoredRow::decode).map(|row| row.seq)
 }

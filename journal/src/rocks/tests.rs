@@ -15,6 +15,7 @@ use crate::{
 
 mod checkpoint;
 mod disk;
+mod merge;
 mod queue;
 mod reopen;
 

@@ -83,10 +83,10 @@ impl<'a> RocksView<'a> {
         if !bounds.is_empty() {
             for family in self.families(table)? {
                 let rows = self.snapshot.raw_iterator_cf_opt(family, bounds.read_options());
-                cursors.push(Cursor::new(rows, range.direction));
+                cursors.extend(Cursor::new(rows, range.direction).map_err(|error| ReadError::Store(error.into_string()))?);
             }
         }
-        Merge::new(cursors, range.direction, table.name)
+        Ok(Merge::new(cursors))
     }
 }
 
