@@ -98,6 +98,16 @@ complain() {
     fail "$1: $(tail -n 1 "$2" | tr -d '\r') (the whole log: $2)"
 }
 
+# The demonstration's key to the platform interface; asked of the running homeserver once, kept beside its data.
+make_platform_key() {
+    local vestibule=$1 answer
+    [ ! -s "$DATA/platform.key" ] || return 0
+    answer=$("$vestibule" --config "$DATA/vestibule.toml" --json keys create) ||
+        complain "the demonstration's key to the platform interface could not be made" "$DATA/logs/homeserver.log"
+    (umask 077 && node -e 'process.stdout.write(JSON.parse(process.argv[1]).key)' "$answer" >"$DATA/platform.key.new")
+    mv "$DATA/platform.key.new" "$DATA/platform.key"
+}
+
 start_servers() {
     DATA=$1
     local binaries=$CARGO_TARGET_DIR/release
@@ -106,11 +116,7 @@ start_servers() {
     # The port may differ from last time, and both sides read it from the registration. Its tokens are kept.
     quietly "$binaries/vestibule-bridge" registration --config "$DATA/bridge.toml"
     start homeserver "$HOMESERVER_PORT" "$binaries/vestibule" serve --config "$DATA/vestibule.toml"
-    if [ ! -s "$DATA/platform.key" ]; then
-        (umask 077 && "$binaries/vestibule" keys create --name demonstration --config "$DATA/vestibule.toml" >"$DATA/platform.key.new") ||
-            complain "the platform key could not be made" "$DATA/logs/homeserver.log"
-        mv "$DATA/platform.key.new" "$DATA/platform.key"
-    fi
+    make_platform_key "$binaries/vestibule"
     start bridge "$DESK_PORT" "$binaries/vestibule-bridge" serve --config "$DATA/bridge.toml"
     start demonstration "$DEMONSTRATION_PORT" node widget/demonstration/server.mjs \
         --homeserver "http://127.0.0.1:$HOMESERVER_PORT" --key-file "$DATA/platform.key" \
