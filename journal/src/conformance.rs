@@ -8,6 +8,7 @@ use crate::{
 };
 
 pub(crate) mod expiry;
+#[cfg(feature = "rocksdb")]
 pub(crate) mod random;
 pub(crate) mod reads;
 pub(crate) mod writes;
@@ -165,6 +166,7 @@ macro_rules! suite {
         })*
     };
 }
+#[cfg(feature = "rocksdb")]
 pub(crate) use suite;
 
 suite!(memory, crate::conformance::in_memory());
