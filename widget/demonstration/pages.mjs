@@ -36,13 +36,17 @@ function top(person, role) {
 }
 
 export function indexPage(hosts, visit) {
-    const links = hosts.map(({ id, name, title }) => `<li><a class="card" href="/host?as=${id}"><strong>${escape(name)}</strong><span>${escape(title)}</span></a></li>`);
+    const link = (address, name, note) => `<li><a class="card" href="${address}"><strong>${escape(name)}</strong><span>${escape(note)}</span></a></li>`;
+    const links = [
+        ...hosts.map(({ id, name, title }) => link(`/host?as=${id}`, name, title)),
+        ...visit.invitees.map(({ id, name }) => link(`/waiting-room?as=${id}`, name, "Waiting room")),
+    ];
     return page({
         title: "Demonstration",
         body: `${top("", "")}<main class="narrow">
 <h1>Demonstration</h1>
 <p>A small video-visit platform beside Vestibule. Open a host's page and the waiting room in two browser profiles, and chat.</p>
-<ul class="links">${links.join("")}<li><a class="card" href="/waiting-room"><strong>${escape(visit.invitee.name)}</strong><span>Waiting room</span></a></li></ul>
+<ul class="links">${links.join("")}</ul>
 </main>`,
     });
 }
@@ -58,7 +62,7 @@ const PLANNED = [
 export function hostPage({ homeserver, host, visit, language }) {
     const own = host.id === visit.host.id;
     const rows = PLANNED.map((planned, at) => {
-        const entry = planned ?? (own ? { name: visit.invitee.name, reason: "Video visit", state: "In the waiting room" } : { name: "Noor Haddad", reason: "Blood pressure", state: "Next" });
+        const entry = planned ?? (own ? { name: visit.invitees[0].name, reason: "Video visit", state: "In the waiting room" } : { name: "Noor Haddad", reason: "Blood pressure", state: "Next" });
         const next = planned === null;
         return `<tr${next ? ' class="next"' : ""}><td>${TIMES[at]}</td><td><strong>${escape(entry.name)}</strong><span>${escape(entry.reason)}</span></td><td><span class="tag">${escape(entry.state)}</span></td></tr>`;
     });
@@ -80,12 +84,12 @@ export function hostPage({ homeserver, host, visit, language }) {
     });
 }
 
-export function waitingRoomPage({ homeserver, visit, language }) {
+export function waitingRoomPage({ homeserver, visit, invitee, language }) {
     return page({
         title: "Waiting room",
         language,
-        script: scriptTag(homeserver, visit.invitee.id),
-        body: `${top(visit.invitee.name, "Video visit")}
+        script: scriptTag(homeserver, invitee.id),
+        body: `${top(invitee.name, "Video visit")}
 <main class="narrow">
 <section class="card waiting">
 <div class="rings" aria-hidden="true"><i></i><i></i><i></i></div>

@@ -10,7 +10,10 @@ const HOSTS = [
     { id: "ben", name: "Ben Okafor", title: "Cardiology", account: "south" },
     { id: "grace", name: "Grace Lindqvist", title: "Nursing", account: "north" },
 ];
-const INVITEE = { id: "casey", name: "Casey Jones" };
+const INVITEES = [
+    { id: "casey", name: "Casey Jones" },
+    { id: "dana", name: "Dana Fox" },
+];
 
 const VISIT_MS = 8 * 3_600_000;
 /** A visit about to end is followed by a new one, so that the demonstration always has one to show. */
@@ -26,9 +29,8 @@ export async function provision(platform, state) {
         const made = await platform.putHost(id, { organization: ORGANIZATION.id, account, display_name: name });
         people.set(id, await state.keep(id, made));
     }
-    const visit = await putVisit(platform, state);
-    people.set(INVITEE.id, visit.user);
-    return { hosts: HOSTS, people, visit: { ...visit, host: HOSTS[0], invitee: INVITEE } };
+    for (const [id, user] of await putVisit(platform, state)) people.set(id, user);
+    return { hosts: HOSTS, people, visit: { host: HOSTS[0], invitees: INVITEES } };
 }
 
 async function putVisit(platform, state) {
@@ -39,11 +41,9 @@ async function putVisit(platform, state) {
     }
     const { number, ends_at } = state.visit;
     const session = `visit-${number}`;
-    const { invitees } = await platform.putSession(session, {
-        host: HOSTS[0].id,
-        invitees: [{ id: INVITEE.id, display_name: INVITEE.name }],
-        ends_at,
-    });
-    const user = await state.keep(`${session}/${INVITEE.id}`, invitees[0]);
-    return { user, starts_at: ends_at - VISIT_MS, ends_at };
+    const invitees = INVITEES.map(({ id, name }) => ({ id, display_name: name }));
+    const made = await platform.putSession(session, { host: HOSTS[0].id, invitees, ends_at });
+    const users = new Map();
+    for (const invitee of made.invitees) users.set(invitee.id, await state.keep(`${session}/${invitee.id}`, invitee));
+    return users;
 }

@@ -77,8 +77,10 @@ function route(context, request, response) {
             const host = hosts.find(({ id }) => id === url.searchParams.get("as")) ?? hosts[0];
             return answerPage(response, homeserver, hostPage({ homeserver, host, hosts, visit, language }), host.id);
         }
-        case "GET /waiting-room":
-            return answerPage(response, homeserver, waitingRoomPage({ homeserver, visit, language }), visit.invitee.id);
+        case "GET /waiting-room": {
+            const invitee = visit.invitees.find(({ id }) => id === url.searchParams.get("as")) ?? visit.invitees[0];
+            return answerPage(response, homeserver, waitingRoomPage({ homeserver, visit, invitee, language }), invitee.id);
+        }
         case "POST /vestibule/credentials":
             return answerCredentials(request, response, platform, people, url.searchParams.get("person") ?? "");
         case "GET /style.css":

@@ -12,8 +12,6 @@ export interface Credentials {
     login_token: string;
     /** The user's secret storage recovery key (`EsT…`), from the answer to provisioning. */
     recovery_key: string;
-    /** Base address of the homeserver; the frame's own origin when left out. */
-    homeserver?: string;
 }
 
 /** Which of the three kinds of icon the page shows. */

@@ -78,7 +78,7 @@ export class App implements PageListener {
         untracked(() => {
             this.desk.value?.close();
             const me = this.session.me.value;
-            const desk = connection && me ? new Desk(connection.client, connection.login, me, this.session.clock) : undefined;
+            const desk = connection && me ? new Desk(connection.client, connection.login, me, this.session.clock, this.session.keysReady) : undefined;
             this.desk.value = desk;
             this.support.value = desk && me?.support ? new Support(desk) : undefined;
         });

@@ -24,7 +24,6 @@ export async function fetchCredentials(url: string): Promise<Credentials> {
 }
 
 /** Only what the frame needs crosses to it; anything else the back end answered stays in the page. */
-export function pick(credentials: Credentials): Credentials {
-    const { user_id, login_token, recovery_key, homeserver } = credentials;
-    return homeserver === undefined ? { user_id, login_token, recovery_key } : { user_id, login_token, recovery_key, homeserver };
+export function pick({ user_id, login_token, recovery_key }: Credentials): Credentials {
+    return { user_id, login_token, recovery_key };
 }

@@ -103,3 +103,20 @@ test("hosts of one organization make a group", async () => {
         await colleague.leave();
     }
 });
+
+test("a participant may write first; the host finds it at the next login", async () => {
+    await ada.leave();
+    const dana = await Person.arrive(browser, "/waiting-room?as=dana");
+    const guest = await dana.openWindow();
+    await guest.getByTestId("chat-now").click();
+    await guest.getByTestId("offline-notice").waitFor();
+    await write(guest, `I am early ${stamp}`);
+    await message(guest, `I am early ${stamp}`).and(guest.locator('[data-delivery="sent"]')).waitFor();
+    ada = await Person.arrive(browser, "/host?as=ada");
+    host = await ada.openWindow();
+    await host.getByTestId("open-chat").filter({ hasText: "Dana Fox" }).click();
+    await message(host, `I am early ${stamp}`).waitFor();
+    await write(host, `So am I ${stamp}`);
+    await message(guest, `So am I ${stamp}`).waitFor();
+    await dana.leave();
+});

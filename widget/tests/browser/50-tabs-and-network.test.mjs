@@ -108,6 +108,44 @@ test("a lost network shows, heals, and sends what was written meanwhile", async 
     await ada.leave();
 });
 
+test("a message that could not be sent says so, and goes with one click", async () => {
+    const ada = await Person.arrive(browser, "/host?as=ada");
+    const host = await ada.openWindow();
+    await launchChat(host, "cas", /Casey Jones/);
+    await write(host, `First ${stamp}`);
+    await message(guest, `First ${stamp}`).waitFor();
+    await ada.page.route("**/send/m.room.encrypted/**", (route) => route.abort());
+    await write(host, `Second ${stamp}`);
+    const failed = message(host, `Second ${stamp}`).and(host.locator('[data-delivery="failed"]'));
+    await failed.waitFor();
+    await ada.page.unroute("**/send/m.room.encrypted/**");
+    await failed.getByTestId("try-again").click();
+    await message(guest, `Second ${stamp}`).waitFor();
+    await message(host, `Second ${stamp}`).and(host.locator('[data-delivery="read"]')).waitFor();
+    assert.equal(await message(host, `Second ${stamp}`).count(), 1);
+    await ada.leave();
+});
+
+test("a message whose key is late says why, and appears when it comes", async () => {
+    const late = await Person.arrive(browser, "about:blank");
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    await late.page.route("**/dehydrated_device/*/events*", async (route) => {
+        await held;
+        await route.continue();
+    });
+    await late.page.goto(`${places.demonstration}/waiting-room`);
+    const frame = await late.openWindow();
+    await frame.getByTestId("chat-now").click();
+    await frame.locator('[data-testid="unreadable"][data-reason="waiting"]').first().waitFor();
+    assert.match(await frame.getByTestId("unreadable").first().innerText(), /has not arrived yet/);
+    assert.equal(await message(frame, `First ${stamp}`).count(), 0);
+    release();
+    await message(frame, `First ${stamp}`).waitFor();
+    await frame.getByTestId("unreadable").first().waitFor({ state: "detached" });
+    await late.leave();
+});
+
 test("a login the server has ended is made anew", async () => {
     const ada = await Person.arrive(browser, "/host?as=ada");
     const started = () => ada.page.waitForResponse((response) => response.url().endsWith("/dehydrated_device") && response.request().method() === "PUT");

@@ -36,7 +36,7 @@ export class Person {
         context.setDefaultTimeout(WAIT_MS);
         const page = await context.newPage();
         const person = new Person(context, page);
-        await page.goto(places.demonstration + path);
+        await page.goto(path.startsWith("/") ? places.demonstration + path : path);
         return person;
     }
 

@@ -54,6 +54,8 @@ export class Desk {
         readonly login: Login,
         readonly me: Me,
         readonly clock: Clock,
+        /** Whether the keys of everything sent before are in. */
+        readonly keysReady: ReadonlySignal<boolean>,
     ) {
         this.presence = new Presence(client);
         this.downloads = new Downloads(login);

@@ -2,8 +2,10 @@
 import { signal, type Signal } from "@preact/signals";
 import { MatrixError, UserEvent, type MatrixClient, type MatrixEvent, type User } from "matrix-js-sdk";
 
-/** A user whose state was asked for is asked again after this long, while somebody looks. */
-const ASK_MS = 30_000;
+/** Users on the screen are asked about this often; /sync tells only of those one shares a room with. */
+const ASK_MS = 20_000;
+/** Nobody is asked about more often than this. */
+const ASK_MS_MIN = 5_000;
 
 export class Presence {
     /** Online state by user; absent while unknown. */
@@ -20,12 +22,19 @@ export class Presence {
         this.client.off(UserEvent.Presence, this.listen);
     }
 
-    /** Asks the server about users, at most every half minute each. */
+    /** Asks the server about users, not more often than every few seconds each. */
     async ask(user_ids: readonly string[]): Promise<void> {
         const now = Date.now();
-        const due = user_ids.filter((user_id) => now - (this.asked.get(user_id) ?? -Infinity) >= ASK_MS);
+        const due = user_ids.filter((user_id) => now - (this.asked.get(user_id) ?? -Infinity) >= ASK_MS_MIN);
         for (const user_id of due) this.asked.set(user_id, now);
         await Promise.all(due.map((user_id) => this.askOne(user_id)));
+    }
+
+    /** Keeps asking about users until the answered function is called. */
+    watch(user_ids: readonly string[]): () => void {
+        void this.ask(user_ids);
+        const timer = setInterval(() => void this.ask(user_ids), ASK_MS);
+        return () => clearInterval(timer);
     }
 
     private async askOne(user_id: string): Promise<void> {

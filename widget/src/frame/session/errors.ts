@@ -50,7 +50,7 @@ function sort(status: number, errcode: string, sentence: unknown, body: Record<s
     const fault: Fault = { kind: kindOf(status, errcode) };
     if (typeof sentence === "string" && sentence) fault.sentence = sentence;
     const after = body["retry_after_ms"];
-    const at = body["resets_at"] ?? body["retry_at"];
+    const at = body["org.vestibule.resets_at"];
     if (typeof after === "number") fault.retryAt = now + after;
     else if (typeof at === "number") fault.retryAt = at;
     return fault;

@@ -27,7 +27,7 @@ export interface Login {
 
 /** Logs in; with `device_id` the login takes over that device, whose keys this browser holds. */
 export async function login(credentials: Credentials, device_id: string | undefined): Promise<Login> {
-    const base = (credentials.homeserver ?? location.origin).replace(/\/+$/, "");
+    const base = location.origin; // the widget comes from its homeserver, and its policy lets it talk to nobody else
     const response = await fetch(`${base}/_matrix/client/v3/login`, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
@@ -54,12 +54,22 @@ export async function fetchMe(login: Login, clock: Clock): Promise<Me> {
     return (await response.json()) as Me;
 }
 
-/** Ends a login for good. `keepalive` lets it out while the page is going away. */
-export function logout({ base, tokens }: Login): Promise<Response> {
-    return fetch(`${base}/_matrix/client/v3/logout`, {
-        method: "POST",
+/** Ends a login for good. For a page that is going away. */
+export function logout(login: Login): Promise<Response> {
+    return lastWord(login, "POST", "/logout", {});
+}
+
+/** Says that the user is away, rather than let the others wait until the server notices. For a page that is going away. */
+export function sayAway(login: Login): Promise<Response> {
+    return lastWord(login, "PUT", `/presence/${encodeURIComponent(login.user_id)}/status`, { presence: "offline" });
+}
+
+/** A request that outlives the page. */
+function lastWord({ base, tokens }: Login, method: string, path: string, body: unknown): Promise<Response> {
+    return fetch(`${base}/_matrix/client/v3${path}`, {
+        method,
         keepalive: true,
         headers: { Authorization: `Bearer ${tokens.accessToken}`, "Content-Type": "application/json" },
-        body: "{}",
+        body: JSON.stringify(body),
     });
 }

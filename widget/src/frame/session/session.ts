@@ -10,7 +10,7 @@ import { connectBackup, firstSync, IdentityMissing, rehydrate, unlockIdentity } 
 import { RequestFailed } from "./errors.ts";
 import { Lead } from "./lead.ts";
 import { quieten, silence } from "./log.ts";
-import { fetchMe, login, logout, type Login, type Me } from "./login.ts";
+import { fetchMe, login, logout, sayAway, type Login, type Me } from "./login.ts";
 
 /** Events of the first sync per room; older ones come as the window scrolls up. */
 const FIRST_SYNC_EVENTS = 40;
@@ -40,6 +40,8 @@ export class Session {
     readonly connection: Signal<Connection | undefined> = signal(undefined);
     /** False while the server can't be reached. */
     readonly online = signal(true);
+    /** Whether the keys of everything sent before are in. Until then a message that can't be read only waits for them. */
+    readonly keysReady = signal(false);
     /** The unread count the leading tab told, while this one follows. */
     readonly unreadElsewhere = signal(0);
     private lead: Lead | undefined;
@@ -59,6 +61,7 @@ export class Session {
     async start(): Promise<void> {
         const turn = ++this.turn;
         this.phase.value = { kind: "starting" };
+        this.keysReady.value = false;
         try {
             await this.connect(await this.page.askCredentials());
             this.attempt = this.relogins = 0;
@@ -134,10 +137,12 @@ export class Session {
             this.phase.value = { kind: "ready" };
         });
         await unlockIdentity(client);
-        if (known) return;
-        if (lasting) await connectBackup(client);
-        await rehydrate(client);
-        if (lasting) writeDevice(user_id, { device_id, complete: true });
+        if (!known) {
+            if (lasting) await connectBackup(client);
+            await rehydrate(client);
+            if (lasting) writeDevice(user_id, { device_id, complete: true });
+        }
+        this.keysReady.value = true;
     }
 
     private onSync(state: SyncState): void {
@@ -210,11 +215,11 @@ export class Session {
         this.client = undefined;
     }
 
-    /** The page goes away: a participant's device is of no use any more. */
+    /** The page goes away: a participant's device is of no use any more, a host's stays. */
     private leave(): void {
         const connection = this.connection.value;
-        if (connection && this.me.value?.role === "participant") void logout(connection.login);
         this.stopClient();
+        if (connection) void (this.me.value?.role === "participant" ? logout : sayAway)(connection.login);
         this.lead?.close();
     }
 }

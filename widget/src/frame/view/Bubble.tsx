@@ -68,12 +68,14 @@ function Content({ desk, message }: { desk: Desk; message: Message }): Component
                     {body.caption && <p dir="auto">{linked(body.caption)}</p>}
                 </>
             );
-        case "unreadable":
+        case "unreadable": {
+            const reason = body.reason === "before" && !desk.keysReady.value ? "waiting" : body.reason;
             return (
-                <p class="why" data-testid="unreadable" data-reason={body.reason}>
-                    <Icon name="key" /> {t(WHY[body.reason])}
+                <p class="why" data-testid="unreadable" data-reason={reason}>
+                    <Icon name="key" /> {t(WHY[reason])}
                 </p>
             );
+        }
         case "unknown":
             return <p class="why">{t("unknownMessage")}</p>;
     }

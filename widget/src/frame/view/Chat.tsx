@@ -28,7 +28,8 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
     const people = others(room, desk.me.user_id);
     const name = title(room, desk.me.user_id);
     const dropping = useSignal(false);
-    useEffect(() => void desk.presence.ask(people.map((person) => person.user_id)), [room, app.openings.value]);
+    const ids = people.map((person) => person.user_id).join(" ");
+    useEffect(() => (ids ? desk.presence.watch(ids.split(" ")) : undefined), [ids, app.openings.value]);
     const send = (files: readonly File[]): void => {
         dropping.value = false;
         void open.uploads.send(files);

@@ -28,7 +28,8 @@ export function HostChats({ desk }: { desk: Desk }): JSX.Element {
     };
     const rows = desk.rows.value.filter((row) => !row.support && (row.live || row.unread > 0));
     const recent = desk.recent.value;
-    useEffect(() => void desk.presence.ask(recent.map((contact) => contact.user_id)), [recent]);
+    const ids = recent.map((contact) => contact.user_id).join(" ");
+    useEffect(() => (ids ? desk.presence.watch(ids.split(" ")) : undefined), [ids]);
     return (
         <>
             <form

@@ -22,9 +22,7 @@ export function ParticipantChats({ desk }: { desk: Desk }): JSX.Element {
     const row = hostRow(desk, host);
     const others = desk.rows.value.filter((other) => !other.support && other !== row && other.live);
     const online = desk.presence.online.value.get(host);
-    useEffect(() => {
-        if (host) void desk.presence.ask([host]);
-    }, [host]);
+    useEffect(() => (host ? desk.presence.watch([host]) : undefined), [host]);
     const launch = async (): Promise<void> => {
         if (busy.value) return;
         busy.value = true;

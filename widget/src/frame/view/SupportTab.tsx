@@ -11,9 +11,6 @@ import { ChatList } from "./ChatList.tsx";
 import { Complaint } from "./Complaint.tsx";
 import { Icon } from "./icons.tsx";
 
-/** Asked again this often while the tab is open. */
-const ASK_MS = 31_000;
-
 const CONTENT = { "transcript-until-purge": "supportPurge", "metadata-only": "supportMetadata", keep: "supportKeep" } as const;
 
 /** What happens to what is written to support. */
@@ -25,12 +22,7 @@ export function supportSentence(me: Me): string {
 export function SupportTab({ app, desk }: { app: App; desk: Desk }): JSX.Element {
     const support = app.support.value;
     const user_id = support?.user_id;
-    useEffect(() => {
-        if (!user_id) return undefined;
-        void desk.presence.ask([user_id]);
-        const timer = setInterval(() => void desk.presence.ask([user_id]), ASK_MS);
-        return () => clearInterval(timer);
-    }, [user_id]);
+    useEffect(() => (user_id ? desk.presence.watch([user_id]) : undefined), [user_id]);
     if (!support) return <p class="card note">{t("noSupport")}</p>;
     const available = support.isAvailable();
     const current = support.current();
