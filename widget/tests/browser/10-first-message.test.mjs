@@ -28,7 +28,7 @@ test("while nobody is there the window says so", async () => {
 test("the participant opens the waiting room for the first time and reads it decrypted", async () => {
     const casey = await Person.arrive(browser, "/waiting-room");
     const guest = await casey.openWindow();
-    assert.equal(await guest.getByTestId("host-name").innerText(), "Ada Byron");
+    assert.match(await guest.getByTestId("host-name").innerText(), /^Ada Byron/);
     await guest.getByTestId("chat-now").click();
     await message(guest, `Welcome ${stamp}`).waitFor();
     assert.equal(await guest.getByTestId("unreadable").count(), 0);
