@@ -43,7 +43,12 @@ function isLoggedIn(request, person) {
 }
 
 function answer(response, status, type, body, headers = {}) {
-    response.writeHead(status, { "Content-Type": type, "Cache-Control": "no-store", "Referrer-Policy": "same-origin", ...headers });
+    response.writeHead(status, {
+        "Content-Type": type,
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "same-origin",
+        ...headers,
+    });
     response.end(body);
 }
 
@@ -91,7 +96,8 @@ function route(context, request, response) {
 }
 
 async function main() {
-    if (!options["key-file"]) throw new Error("--key-file is missing: a file with the platform key, made by `vestibule keys create`");
+    if (!options["key-file"])
+        throw new Error("--key-file is missing: a file with the platform key, made by `vestibule keys create`");
     const key = (await readFile(options["key-file"], "utf8")).trim();
     const platform = new Platform(options.homeserver, key);
     const demonstration = await provision(platform, await State.open(options.state));

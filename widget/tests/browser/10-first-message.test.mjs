@@ -61,7 +61,12 @@ test("a reload of the waiting room loses nothing", async () => {
     await guest.getByTestId("chat-now").click();
     for (const text of [`Welcome ${stamp}`, `Line one ${stamp}\nline two`, `Good ${stamp}`]) await message(guest, text).waitFor();
     assert.equal(await guest.getByTestId("unreadable").count(), 0);
-    const kept = await casey.page.frames()[1].evaluate(async () => ({ databases: (await indexedDB.databases()).length, items: localStorage.length + sessionStorage.length }));
+    const kept = await casey.page
+        .frames()[1]
+        .evaluate(async () => ({
+            databases: (await indexedDB.databases()).length,
+            items: localStorage.length + sessionStorage.length,
+        }));
     assert.deepEqual(kept, { databases: 0, items: 0 }, "a participant's browser keeps nothing");
     await casey.leave();
 });

@@ -43,7 +43,12 @@ export function buildChat(user_ids: readonly string[], retention_ms: number, tru
 }
 
 /** Opens the chat with exactly these people; makes it if there is none. */
-export async function launchChat(client: MatrixClient, user_ids: readonly string[], retention_ms: number, trusted: boolean): Promise<Room> {
+export async function launchChat(
+    client: MatrixClient,
+    user_ids: readonly string[],
+    retention_ms: number,
+    trusted: boolean,
+): Promise<Room> {
     const found = findChat(client, user_ids);
     if (found) return found;
     let room_id: string;
