@@ -136,3 +136,22 @@ test("right to left, and in the page's language", async () => {
         await person.leave();
     }
 });
+
+test("the page's colours reach the window, and can be read there", async () => {
+    const casey = await Person.arrive(browser, "/waiting-room", { bypassCSP: true });
+    const guest = await casey.openWindow();
+    await guest.getByTestId("chat-now").waitFor();
+    const colour = () => guest.getByTestId("chat-now").evaluate((button) => getComputedStyle(button).backgroundColor);
+    const before = await colour();
+    await casey.page.evaluate(() => {
+        document.documentElement.style.setProperty("--vestibule-accent", "#f5c400");
+        document.documentElement.style.setProperty("--vestibule-accent-ink", "#ffffff");
+        document.documentElement.style.setProperty("--vestibule-surface", "no colour at all");
+    });
+    await guest.locator("html[style*='--accent: #f5c400'], html[style*='--accent:#f5c400']").waitFor({ state: "attached" });
+    assert.notEqual(before, await colour());
+    assert.equal(await colour(), "rgb(245, 196, 0)");
+    assert.equal(await casey.icon().evaluate((button) => getComputedStyle(button).backgroundColor), "rgb(245, 196, 0)");
+    await assertAccessible(casey, "yellow accent");
+    await casey.leave();
+});
