@@ -11,6 +11,7 @@ use engine::{Cx, Decided, Decision, Requester, Stop};
 use journal::{Journal as _, Outcome, SealedBatch, View};
 
 use crate::clock::Clock;
+use crate::connections::Connections;
 use crate::entropy::Entropy;
 use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
@@ -44,6 +45,8 @@ pub struct Resources {
     pub hub: Hub,
     /// Typing and presence.
     pub ephemeral: Ephemeral,
+    /// Sliding sync's connections.
+    pub connections: Connections,
     /// The configuration.
     pub config: Arc<Config>,
     /// For calls to others: application services, push gateways.

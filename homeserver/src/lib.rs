@@ -4,6 +4,7 @@ pub mod app;
 pub mod appservices;
 pub mod client;
 pub mod clock;
+pub mod connections;
 pub mod entropy;
 pub mod ephemeral;
 pub mod http;

@@ -22,6 +22,7 @@ mod rooms;
 mod send;
 mod server;
 mod session;
+mod sliding_sync;
 mod sync;
 mod typing;
 mod user_directory;
@@ -51,6 +52,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     send::routes,
     server::routes,
     session::routes,
+    sliding_sync::routes,
     sync::routes,
     typing::routes,
     user_directory::routes,
