@@ -8,5 +8,6 @@ pub mod entropy;
 pub mod ephemeral;
 pub mod http;
 pub mod hub;
+pub mod media;
 pub mod start;
 pub mod tasks;

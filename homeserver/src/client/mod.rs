@@ -3,6 +3,7 @@
 mod body;
 mod directory;
 mod events;
+mod media;
 mod members;
 mod messages;
 mod notifications;
@@ -20,6 +21,7 @@ use crate::http::Routes;
 const FAMILIES: &[fn(Routes) -> Routes] = &[
     directory::routes,
     events::routes,
+    media::routes,
     members::routes,
     messages::routes,
     notifications::routes,
