@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+#[cfg(test)]
+mod tests;
+
 /// Events, messages, receipts and device lists in one transaction, each.
 pub const TRANSACTION_ITEMS_MAX: usize = 100;
 
