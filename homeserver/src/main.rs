@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use config::{Config, LogFormat, Vars, homeserver::PREFIX};
 use homeserver::clock::Clock;
-use homeserver::{client, http, start};
+use homeserver::{client, http, start, workers};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A slim Matrix homeserver for waiting rooms.
@@ -89,6 +89,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tracing::info!(%address, "listening");
     }
     let router = client::routes().into_router(&app);
+    workers::start(&app);
     let ending = app.clone();
     app.tasks.spawn(async move {
         tokio::select! {

@@ -4,7 +4,7 @@
 use engine::keys::{self, UploadSigningKeys, Uploaded};
 use ruma::api::client::keys::upload_signing_keys;
 
-use super::uia;
+use super::interactive;
 use crate::app::App;
 use crate::http::{ApiError, Routes, Ruma};
 
@@ -32,7 +32,7 @@ async fn upload(
         user_signing_key: body.user_signing_key,
     };
     if app.run(|cx| keys::upload_signing_keys(cx, &command)).await? == Uploaded::AuthenticationNeeded {
-        uia::authenticate(&app, &command.requester, OPERATION, body.auth.as_ref()).await?;
+        interactive::authenticate(&app, &command.requester, body.auth.as_ref(), OPERATION).await?;
         command.authenticated = true;
         app.run(|cx| keys::upload_signing_keys(cx, &command)).await?;
     }

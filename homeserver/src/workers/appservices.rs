@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use engine::tables::{AppserviceReceiptRow, AppserviceToDeviceRow};
 use engine::{Cx, outbox};
 use http::Method;
 use ruma::{OwnedRoomId, UserId};
@@ -120,7 +121,7 @@ fn body(transaction: outbox::Transaction) -> Option<Value> {
     (!empty).then_some(Value::Object(body))
 }
 
-fn to_device(row: engine::tables::AppserviceToDeviceRow) -> Value {
+fn to_device(row: AppserviceToDeviceRow) -> Value {
     json!({
         "type": row.message.event_type,
         "sender": row.message.sender,
@@ -131,11 +132,15 @@ fn to_device(row: engine::tables::AppserviceToDeviceRow) -> Value {
 }
 
 /// Receipts as `m.receipt` events, one per room.
-fn receipts(rows: Vec<engine::tables::AppserviceReceiptRow>) -> Vec<Value> {
+fn receipts(rows: Vec<AppserviceReceiptRow>) -> Vec<Value> {
     let mut rooms: BTreeMap<OwnedRoomId, Value> = BTreeMap::new();
-    for row in rows {
-        let content = rooms.entry(row.room_id).or_insert_with(|| json!({}));
-        content[row.event_id.as_str()][row.receipt_type.as_str()][row.user_id.as_str()] = json!(row.receipt);
+    for AppserviceReceiptRow { room_id, receipt } in rows {
+        let content = rooms.entry(room_id).or_insert_with(|| json!({}));
+        let mut data = json!({ "ts": receipt.received.as_ms() });
+        if let Some(thread_id) = receipt.thread_id {
+            data["thread_id"] = thread_id.into();
+        }
+        content[receipt.event_id.as_str()][receipt.receipt_type.as_str()][receipt.user_id.as_str()] = data;
     }
     rooms.into_iter().map(|(room_id, content)| json!({ "type": "m.receipt", "room_id": room_id, "content": content })).collect()
 }

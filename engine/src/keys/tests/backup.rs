@@ -5,6 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::*;
 use crate::{
+    MEGOLM_ROTATION_MS,
     keys::backup::{self, RoomKeys, Selection},
     testing::LIFETIME_MS,
 };
@@ -144,27 +145,31 @@ fn a_key_goes_when_its_last_ciphertext_has_expired() {
         world
             .run(|cx| {
                 let mut draft = Draft::new(*cx);
-                backup::ciphertext_appended(&mut draft, room_id, session);
+                backup::ciphertext_appended(&mut draft, room_id, session)?;
                 Ok(draft.commit(()))
             })
             .expect("appended");
     };
     appended("old");
-    world.advance(1_000);
+    world.advance(MEGOLM_ROTATION_MS);
     appended("live");
-    let expire = || world.run(|cx| backup::expire_keys(cx, &alice.user_id)).expect("swept");
+    let expire = || {
+        for user in world.read(backup::users_with_backups).expect("users") {
+            world.run(|cx| backup::expire_keys(cx, user)).expect("swept");
+        }
+    };
     let left = || {
         let keys = world.read(|cx| backup::get_keys(cx, &alice.user_id, "1", &Selection::All)).expect("keys");
         keys.into_values().flat_map(|sessions| sessions.into_keys()).collect::<Vec<_>>()
     };
-    world.advance(LIFETIME_MS - 1_001);
+    world.advance(LIFETIME_MS - 1);
     expire();
-    assert_eq!(left(), ["live", "old"]);
+    assert_eq!(left(), ["live", "old"], "an hour after its last message");
     world.advance(1);
     expire();
     assert_eq!(left(), ["live"]);
     assert_eq!(world.read(|cx| backup::current(cx, &alice.user_id)).expect("a backup").row.count, 1);
-    world.advance(1_000);
+    world.advance(MEGOLM_ROTATION_MS);
     expire();
     assert!(left().is_empty());
 }
