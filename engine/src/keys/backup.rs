@@ -181,8 +181,12 @@ pub fn put_keys(cx: &Cx<'_>, user_id: &UserId, version: &str, rooms: &RoomKeys) 
                 None => added += 1,
             }
             changed = true;
-            let row =
-                BackupKeyRow { room_id: room_id.clone(), session_id: session_id.clone(), written: cx.now(), data: data.clone() };
+            let row = BackupKeyRow {
+                room_id: room_id.clone(),
+                session_id: session_id.clone(),
+                written: cx.now(),
+                data: data.clone(),
+            };
             tables::BACKUP_KEYS.put(&mut draft.batch, &key, &row);
         }
     }
@@ -307,7 +311,8 @@ impl KeyRank {
 }
 
 fn rank(data: &RawValue) -> Result<KeyRank, Reject> {
-    serde_json::from_str(data.get()).map_err(|error| Reject::BadJson(format!("this is not a backed-up room key: {error}").into()))
+    serde_json::from_str(data.get())
+        .map_err(|error| Reject::BadJson(format!("this is not a backed-up room key: {error}").into()))
 }
 
 fn find(cx: &Cx<'_>, user_id: &UserId, version: &str) -> Result<(u64, Row<BackupRow>), Stop> {
@@ -327,12 +332,19 @@ fn selected<'v>(cx: &Cx<'v>, user_id: &UserId, number: u64, selection: &Selectio
         Selection::Room(room_id) => Box::new(tables::BACKUP_KEYS.scan(cx.view, &(user, number, cx.room(room_id)))),
         Selection::Session(room_id, session_id) => {
             let key = (user, number, cx.room(room_id), cx.name(session_id));
-            Box::new(tables::BACKUP_KEYS.get(cx.view, &key).transpose().map(move |row| row.map(|row| (key, row))).into_iter())
+            Box::new(
+                tables::BACKUP_KEYS.get(cx.view, &key).transpose().map(move |row| row.map(|row| (key, row))).into_iter(),
+            )
         }
     }
 }
 
-fn delete_selected(draft: &mut Draft<'_>, user_id: &UserId, number: u64, selection: &Selection) -> Result<(u64, bool), Stop> {
+fn delete_selected(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    number: u64,
+    selection: &Selection,
+) -> Result<(u64, bool), Stop> {
     let cx = draft.cx();
     let mut deleted = 0;
     for found in selected(&cx, user_id, number, selection) {

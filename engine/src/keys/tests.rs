@@ -74,8 +74,15 @@ fn keys_come_back_as_they_were_sent_with_the_device_s_name() {
     assert_eq!(keys["unsigned"]["device_display_name"], json!("ALICE of @alice:example.org"));
     keys.as_object_mut().expect("an object").remove("unsigned");
     assert_eq!(keys, sent, "unknown fields and signatures are kept");
-    assert_eq!(queried(&world, &alice, &bob).device_keys[&bob.user_id], BTreeMap::new(), "a user without keys has an empty entry");
-    let nobody = QueryKeys { requester: alice.user_id.clone(), device_keys: map([("@no:example.org".try_into().expect("id"), vec![])]) };
+    assert_eq!(
+        queried(&world, &alice, &bob).device_keys[&bob.user_id],
+        BTreeMap::new(),
+        "a user without keys has an empty entry"
+    );
+    let nobody = QueryKeys {
+        requester: alice.user_id.clone(),
+        device_keys: map([("@no:example.org".try_into().expect("id"), vec![])]),
+    };
     assert_eq!(world.read(|cx| query(cx, &nobody)).expect("a query"), FoundKeys::default());
 }
 
@@ -132,7 +139,9 @@ fn the_same_one_time_key_may_come_again_and_another_under_its_id_may_not() {
     let overlap = upload_command(&alice, None, &keys[1..]);
     assert_eq!(world.run(|cx| upload(cx, &overlap)).expect("taken")["signed_curve25519"], 4);
     let other = signed(json!({ "key": "another" }), &alice.user_id, &[&alice.keys]);
-    let refused = world.run(|cx| upload(cx, &upload_command(&alice, None, &[(keys[0].0.clone(), other.clone())]))).expect_err("taken id");
+    let refused = world
+        .run(|cx| upload(cx, &upload_command(&alice, None, &[(keys[0].0.clone(), other.clone())])))
+        .expect_err("taken id");
     assert!(matches!(&refused, Reject::Unknown(message) if message.contains("already exists")), "{refused:?}");
     let counts = world.read(|cx| one_time_key_counts(cx, &alice.user_id, &alice.device_id)).expect("counts");
     assert_eq!(counts["signed_curve25519"], 4);
@@ -257,8 +266,12 @@ fn the_keys_of_a_deleted_device_are_gone_except_for_the_inviter_s_participants()
             Ok(draft.commit(()))
         })
         .expect("deleted");
-    let devices = |requester: &Person| queried(&world, requester, &host).device_keys.remove(&host.user_id).unwrap_or_default();
-    assert!(devices(&guest).contains_key(&host.device_id), "a page opened later can tell that a message was really the host's");
+    let devices =
+        |requester: &Person| queried(&world, requester, &host).device_keys.remove(&host.user_id).unwrap_or_default();
+    assert!(
+        devices(&guest).contains_key(&host.device_id),
+        "a page opened later can tell that a message was really the host's"
+    );
     assert!(devices(&colleague).is_empty() && devices(&host).is_empty() && devices(&plain).is_empty());
     let counts = world.read(|cx| one_time_key_counts(cx, &host.user_id, &host.device_id)).expect("counts");
     assert_eq!(counts["signed_curve25519"], 0);

@@ -78,7 +78,8 @@ fn a_transaction_is_the_same_until_it_is_acknowledged_and_then_never_again() {
     world.say(&alice, &room_id, "later");
     let (again, same) = open(&world, "desk").expect("still due");
     assert_eq!(again, number);
-    let texts = |transaction: &Transaction| transaction.events.iter().map(|event| event.get().to_owned()).collect::<Vec<_>>();
+    let texts =
+        |transaction: &Transaction| transaction.events.iter().map(|event| event.get().to_owned()).collect::<Vec<_>>();
     assert_eq!(texts(&same), texts(&first));
     close(&world, "desk", number);
     close(&world, "desk", number);

@@ -8,7 +8,8 @@ use super::{ReceiptRow, ToDeviceRow};
 
 /// `(service, stamp)`: events a service is interested in, in order; by reference, so that what is sent is what may still be
 /// read. As long as the event.
-pub static APPSERVICE_EVENTS: Table<(Name, Stamp), AppserviceEventRow, Expiring> = Table::append_only(260, "appservice_events");
+pub static APPSERVICE_EVENTS: Table<(Name, Stamp), AppserviceEventRow, Expiring> =
+    Table::append_only(260, "appservice_events");
 
 /// `(service, stamp)`: messages to devices of a service's users, in order. As long as any message to a device.
 pub static APPSERVICE_TO_DEVICE: Table<(Name, Stamp), AppserviceToDeviceRow, Expiring> =
@@ -18,7 +19,8 @@ pub static APPSERVICE_TO_DEVICE: Table<(Name, Stamp), AppserviceToDeviceRow, Exp
 pub static APPSERVICE_DEVICE_LISTS: Table<(Name, Name), OwnedUserId> = Table::lasting(262, "appservice_device_lists");
 
 /// `(service)`: the last transaction, and whether it is still to be acknowledged. One row per service.
-pub static APPSERVICE_TRANSACTIONS: Table<(Name,), AppserviceTransactionRow> = Table::lasting(263, "appservice_transactions");
+pub static APPSERVICE_TRANSACTIONS: Table<(Name,), AppserviceTransactionRow> =
+    Table::lasting(263, "appservice_transactions");
 
 /// `(service, stamp)`: receipts a service is interested in. As long as the receipt.
 pub static APPSERVICE_RECEIPTS: Table<(Name, Stamp), AppserviceReceiptRow, Expiring> =

@@ -36,12 +36,16 @@ async fn ping(app: App, request: Ruma<request_ping::v1::Request>) -> Result<requ
 
 fn refusal(error: CallError) -> ApiError {
     match error {
-        CallError::TimedOut => {
-            ApiError::new(StatusCode::GATEWAY_TIMEOUT, "M_CONNECTION_TIMEOUT", "the application service did not answer in time")
-        }
-        CallError::Unreachable => {
-            ApiError::new(StatusCode::BAD_GATEWAY, "M_CONNECTION_FAILED", "the application service could not be reached at its `url`")
-        }
+        CallError::TimedOut => ApiError::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "M_CONNECTION_TIMEOUT",
+            "the application service did not answer in time",
+        ),
+        CallError::Unreachable => ApiError::new(
+            StatusCode::BAD_GATEWAY,
+            "M_CONNECTION_FAILED",
+            "the application service could not be reached at its `url`",
+        ),
         CallError::Status { status, body } => {
             let body: String = body.chars().take(BODY_CHARS_MAX).collect();
             ApiError::new(StatusCode::BAD_GATEWAY, "M_BAD_STATUS", "the application service did not answer 200")

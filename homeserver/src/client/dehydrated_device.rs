@@ -17,12 +17,12 @@ const EVENTS: &str = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_
 /// This family's calls. The inbox is read with `GET` by the MSC as it is now, with `POST` by older clients.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    routes
-        .ruma(get)
-        .ruma(put)
-        .ruma(delete)
-        .raw(Method::GET, EVENTS, Access::Required, events)
-        .raw(Method::POST, EVENTS, Access::Required, events_of_older_clients)
+    routes.ruma(get).ruma(put).ruma(delete).raw(Method::GET, EVENTS, Access::Required, events).raw(
+        Method::POST,
+        EVENTS,
+        Access::Required,
+        events_of_older_clients,
+    )
 }
 
 /// `GET /dehydrated_device`: 404 `M_NOT_FOUND` tells a client that there is none, and that the server knows what it asks for.
@@ -30,7 +30,8 @@ async fn get(
     app: App,
     request: Ruma<get_dehydrated_device::unstable::Request>,
 ) -> Result<get_dehydrated_device::unstable::Response, ApiError> {
-    let row = app.read(|cx| keys::dehydrated_device(cx, &request.requester()?.user_id))?;
+    let user_id = &request.requester()?.user_id;
+    let row = app.read(|cx| keys::dehydrated_device(cx, user_id))?;
     Ok(get_dehydrated_device::unstable::Response::new(row.device_id, Raw::from_json(row.device_data)))
 }
 

@@ -29,9 +29,10 @@ pub fn routes(routes: Routes) -> Routes {
 /// `POST /keys/upload`
 async fn upload(app: App, request: Ruma<upload_keys::v3::Request>) -> Result<upload_keys::v3::Response, ApiError> {
     let requester = request.requester()?;
-    let device_id = requester.device_id.clone().ok_or_else(|| {
-        engine::Reject::InvalidParam("keys belong to a device: say which one with `device_id`".into())
-    })?;
+    let device_id = requester
+        .device_id
+        .clone()
+        .ok_or_else(|| engine::Reject::InvalidParam("keys belong to a device: say which one with `device_id`".into()))?;
     let command = UploadKeys {
         user_id: requester.user_id.clone(),
         device_id,
@@ -67,7 +68,8 @@ async fn claim(app: App, request: Ruma<claim_keys::v3::Request>) -> Result<claim
         devices.into_iter().map(|(device_id, algorithm)| (device_id, algorithm.to_string())).collect()
     };
     let requester = request.requester()?.clone();
-    let one_time_keys = request.body.one_time_keys.into_iter().map(|(user_id, devices)| (user_id, algorithms(devices))).collect();
+    let one_time_keys =
+        request.body.one_time_keys.into_iter().map(|(user_id, devices)| (user_id, algorithms(devices))).collect();
     let command = ClaimKeys { requester, one_time_keys };
     let claimed = app.run(|cx| keys::claim(cx, &command)).await?;
     let mut response = claim_keys::v3::Response::new(BTreeMap::new());

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use engine::keys::backup::{self, Backup, Counted, RoomKeys, Selection};
 use ruma::api::client::backup::{
-    RoomKeyBackup, add_backup_keys, add_backup_keys_for_room, add_backup_keys_for_session, create_backup_version, delete_backup_keys,
-    delete_backup_keys_for_room, delete_backup_keys_for_session, delete_backup_version, get_backup_info, get_backup_keys,
-    get_backup_keys_for_room, get_backup_keys_for_session, get_latest_backup_info, update_backup_version,
+    RoomKeyBackup, add_backup_keys, add_backup_keys_for_room, add_backup_keys_for_session, create_backup_version,
+    delete_backup_keys, delete_backup_keys_for_room, delete_backup_keys_for_session, delete_backup_version, get_backup_info,
+    get_backup_keys, get_backup_keys_for_room, get_backup_keys_for_session, get_latest_backup_info, update_backup_version,
 };
 use ruma::{OwnedRoomId, UInt, UserId, serde::Raw};
 use serde_json::{json, value::RawValue};
@@ -50,7 +50,8 @@ async fn latest(
     app: App,
     request: Ruma<get_latest_backup_info::v3::Request>,
 ) -> Result<get_latest_backup_info::v3::Response, ApiError> {
-    let backup = app.read(|cx| backup::current(cx, &request.requester()?.user_id))?;
+    let user_id = &request.requester()?.user_id;
+    let backup = app.read(|cx| backup::current(cx, user_id))?;
     let (count, etag) = count_and_etag(backup.row.count, backup.row.etag);
     let version = backup.version.to_string();
     Ok(get_latest_backup_info::v3::Response::new(algorithm(&backup)?, count, etag, version))
@@ -58,7 +59,8 @@ async fn latest(
 
 /// `GET /room_keys/version/{version}`
 async fn get(app: App, request: Ruma<get_backup_info::v3::Request>) -> Result<get_backup_info::v3::Response, ApiError> {
-    let backup = app.read(|cx| backup::get(cx, &request.requester()?.user_id, &request.body.version))?;
+    let user_id = &request.requester()?.user_id;
+    let backup = app.read(|cx| backup::get(cx, user_id, &request.body.version))?;
     let (count, etag) = count_and_etag(backup.row.count, backup.row.etag);
     Ok(get_backup_info::v3::Response::new(algorithm(&backup)?, count, etag, request.body.version.clone()))
 }
@@ -122,7 +124,8 @@ async fn put_session(
 async fn get_keys(app: App, request: Ruma<get_backup_keys::v3::Request>) -> Result<get_backup_keys::v3::Response, ApiError> {
     let user_id = &request.requester()?.user_id;
     let rooms = app.read(|cx| backup::get_keys(cx, user_id, &request.body.version, &Selection::All))?;
-    let shown = |(room_id, keys): (OwnedRoomId, BTreeMap<String, Box<RawValue>>)| (room_id, RoomKeyBackup::new(raw_sessions(keys)));
+    let shown =
+        |(room_id, keys): (OwnedRoomId, BTreeMap<String, Box<RawValue>>)| (room_id, RoomKeyBackup::new(raw_sessions(keys)));
     Ok(get_backup_keys::v3::Response::new(rooms.into_iter().map(shown).collect()))
 }
 
@@ -189,7 +192,12 @@ async fn put(app: &App, user_id: &UserId, version: &str, rooms: RoomKeys) -> Res
     Ok(count_and_etag(count, etag))
 }
 
-async fn delete_selected(app: &App, user_id: &UserId, version: &str, selection: &Selection) -> Result<(UInt, String), ApiError> {
+async fn delete_selected(
+    app: &App,
+    user_id: &UserId,
+    version: &str,
+    selection: &Selection,
+) -> Result<(UInt, String), ApiError> {
     loop {
         let Counted { count, etag, more } = app.run(|cx| backup::delete_keys(cx, user_id, version, selection)).await?;
         if !more {

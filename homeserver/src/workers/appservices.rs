@@ -8,12 +8,16 @@ use std::time::Duration;
 use engine::tables::{AppserviceReceiptRow, AppserviceToDeviceRow};
 use engine::{Cx, outbox};
 use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ruma::{OwnedRoomId, UserId};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::http::ApiError;
 use crate::hub::Woken;
+
+#[cfg(test)]
+mod tests;
 
 /// The pause after the first failure; it doubles with each further one.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -26,6 +30,9 @@ const IDLE: Duration = Duration::from_secs(600);
 
 /// Bytes of a service's answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// What is escaped of a name in a path: all but what RFC 3986 calls unreserved.
+const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Starts a sender for every service with a URL.
 pub fn start(app: &App) {
@@ -80,10 +87,11 @@ async fn send_next(app: &App, service: &str) -> Result<bool, SendError> {
     let transaction = app.read(|cx| outbox::read_transaction(cx, service, number)).map_err(SendError::Journal)?;
     // What was queued may have expired whole: then there is nothing to tell.
     if let (Some(body), Some(call)) = (transaction.and_then(body), Call::to(app, service)) {
+        let path = format!("transactions/{number}");
         tokio::select! {
             biased;
             () = app.tasks.ended() => return Ok(false),
-            sent = call.put(&format!("transactions/{number}"), &body) => sent?,
+            sent = call.put(&path, &body) => sent?,
         }
     }
     app.run(|cx| outbox::close_transaction(cx, service, number)).await.map_err(SendError::Journal)?;
@@ -109,7 +117,10 @@ fn body(transaction: outbox::Transaction) -> Option<Value> {
     }
     if !transaction.device_lists.is_empty() {
         empty = false;
-        body.insert("org.matrix.msc3202.device_lists".to_owned(), json!({ "changed": transaction.device_lists, "left": [] }));
+        body.insert(
+            "org.matrix.msc3202.device_lists".to_owned(),
+            json!({ "changed": transaction.device_lists, "left": [] }),
+        );
     }
     if !transaction.one_time_key_counts.is_empty() {
         let counts = json!(transaction.one_time_key_counts);
@@ -142,28 +153,30 @@ fn receipts(rows: Vec<AppserviceReceiptRow>) -> Vec<Value> {
         }
         content[receipt.event_id.as_str()][receipt.receipt_type.as_str()][receipt.user_id.as_str()] = data;
     }
-    rooms.into_iter().map(|(room_id, content)| json!({ "type": "m.receipt", "room_id": room_id, "content": content })).collect()
+    rooms
+        .into_iter()
+        .map(|(room_id, content)| json!({ "type": "m.receipt", "room_id": room_id, "content": content }))
+        .collect()
 }
 
-/// Asks the service whose exclusive namespace holds `user_id` whether the user exists; the service registers the user before
-/// it says yes. `false` when there is no such service, or it says no.
-///
-/// # Errors
-/// [`CallError`] when the service cannot be asked.
-pub async fn user_exists(app: &App, user_id: &UserId) -> Result<bool, CallError> {
+/// Before `user_id` is invited: the service whose exclusive namespace holds a user who isn't there yet is asked, and registers
+/// the user before it answers. Its answer changes nothing else: an invitation to nobody is nobody's.
+pub async fn make_user_known(app: &App, user_id: &UserId) {
     let owner = app.server.appservices.iter().find(|(_, service)| service.interest.user_exclusive(user_id));
-    let Some(call) = owner.and_then(|(id, _)| Call::to(app, id)) else { return Ok(false) };
-    call.asks(&format!("users/{}", percent_encoding::utf8_percent_encode(user_id.as_str(), percent_encoding::NON_ALPHANUMERIC))).await
+    let Some((id, call)) = owner.and_then(|(id, _)| Some((id, Call::to(app, id)?))) else { return };
+    if matches!(app.read(|cx| Ok(engine::tables::USERS.exists(cx.view, &(cx.user(user_id),))?)), Ok(false)) {
+        call.ask(id, &format!("users/{}", utf8_percent_encode(user_id.as_str(), NAME))).await;
+    }
 }
 
-/// Asks the service whose exclusive namespace holds `alias` whether it exists; the service makes the room before it says yes.
-///
-/// # Errors
-/// As [`user_exists`].
-pub async fn alias_exists(app: &App, alias: &str) -> Result<bool, CallError> {
-    let owner = app.server.appservices.iter().find(|(_, service)| service.interest.alias(alias));
-    let Some(call) = owner.and_then(|(id, _)| Call::to(app, id)) else { return Ok(false) };
-    call.asks(&format!("rooms/{}", percent_encoding::utf8_percent_encode(alias, percent_encoding::NON_ALPHANUMERIC))).await
+/// Before `alias` is looked up: the service whose namespace holds an alias of no room is asked, and makes the room before it
+/// answers. A room id is nobody's to ask for.
+pub async fn make_alias_known(app: &App, alias: &str) {
+    let owner = app.server.appservices.iter().find(|(_, service)| alias.starts_with('#') && service.interest.alias(alias));
+    let Some((id, call)) = owner.and_then(|(id, _)| Some((id, Call::to(app, id)?))) else { return };
+    if matches!(app.read(|cx| Ok(engine::tables::ALIASES.exists(cx.view, &(cx.name(alias),))?)), Ok(false)) {
+        call.ask(id, &format!("rooms/{}", utf8_percent_encode(alias, NAME))).await;
+    }
 }
 
 /// Why a call to a service came to nothing.
@@ -220,12 +233,11 @@ impl<'a> Call<'a> {
         self.call(Method::PUT, path, Some(body)).await
     }
 
-    /// `GET`: 200 is yes, 404 is no.
-    async fn asks(&self, path: &str) -> Result<bool, CallError> {
+    /// `GET {url}/_matrix/app/v1/{path}`: a chance for the service to make what it is asked for.
+    async fn ask(&self, service: &str, path: &str) {
         match self.call(Method::GET, path, None).await {
-            Ok(()) => Ok(true),
-            Err(CallError::Status { status: 404, .. }) => Ok(false),
-            Err(error) => Err(error),
+            Ok(()) | Err(CallError::Status { status: 404, .. }) => {}
+            Err(error) => tracing::warn!(service, %error, "an application service could not say whether something exists"),
         }
     }
 

@@ -103,7 +103,8 @@ fn keys_go_into_the_current_version_only() {
     let world = World::new();
     let alice = world.user("alice", UserKind::Plain, "ALICE");
     let rooms = keys_of(room_id!("!r:example.org"), [("a", key(true, 0, 0))]);
-    let put = |version: &str| world.run(|cx| backup::put_keys(cx, &alice.user_id, version, &rooms)).map(|counted| counted.count);
+    let put =
+        |version: &str| world.run(|cx| backup::put_keys(cx, &alice.user_id, version, &rooms)).map(|counted| counted.count);
     assert!(matches!(put("1"), Err(Reject::NotFound(_))));
     for _ in 0..2 {
         world.run(|cx| backup::create(cx, &alice.user_id, &algorithm("a"))).expect("made");

@@ -80,7 +80,8 @@ fn a_new_self_signing_key_alone_needs_authentication_and_the_stored_master_s_sig
     let added = UploadSigningKeys { authenticated: true, ..added };
     assert_eq!(store(&world, &added), Ok(Uploaded::Stored));
     let stranger = Identity::new();
-    let forged = UploadSigningKeys { authenticated: true, master_key: None, user_signing_key: None, ..stranger.command(&alice) };
+    let forged =
+        UploadSigningKeys { authenticated: true, master_key: None, user_signing_key: None, ..stranger.command(&alice) };
     assert!(matches!(store(&world, &forged), Err(Reject::InvalidSignature(_))));
 }
 
@@ -95,16 +96,33 @@ fn identities_that_do_not_hold_together_are_refused() {
     let key = |value: Value| Some(raw(&value));
     let other_device = Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "ALICE".to_owned()).expect("a key");
     let cases = [
-        ("unsigned", UploadSigningKeys { self_signing_key: key(cross_signing_key(&alice, "self_signing", public, &[])), ..good() }),
-        ("wrong usage", UploadSigningKeys { self_signing_key: key(cross_signing_key(&alice, "master", public, &[master])), ..good() }),
-        ("of another user", UploadSigningKeys { master_key: key(cross_signing_key(&bob, "master", &identity.master.1, &[])), ..good() }),
+        (
+            "unsigned",
+            UploadSigningKeys { self_signing_key: key(cross_signing_key(&alice, "self_signing", public, &[])), ..good() },
+        ),
+        (
+            "wrong usage",
+            UploadSigningKeys { self_signing_key: key(cross_signing_key(&alice, "master", public, &[master])), ..good() },
+        ),
+        (
+            "of another user",
+            UploadSigningKeys { master_key: key(cross_signing_key(&bob, "master", &identity.master.1, &[])), ..good() },
+        ),
         ("no master key", UploadSigningKeys { master_key: None, ..good() }),
-        ("one key twice", UploadSigningKeys {
-            self_signing_key: key(cross_signing_key(&alice, "self_signing", &identity.master.1, &[master])), ..good()
-        }),
-        ("a device's signature that does not hold", UploadSigningKeys {
-            master_key: key(cross_signing_key(&alice, "master", &identity.master.1, &[&other_device])), ..good()
-        }),
+        (
+            "one key twice",
+            UploadSigningKeys {
+                self_signing_key: key(cross_signing_key(&alice, "self_signing", &identity.master.1, &[master])),
+                ..good()
+            },
+        ),
+        (
+            "a device's signature that does not hold",
+            UploadSigningKeys {
+                master_key: key(cross_signing_key(&alice, "master", &identity.master.1, &[&other_device])),
+                ..good()
+            },
+        ),
     ];
     for (what, command) in cases {
         store(&world, &command).expect_err(what);
@@ -156,7 +174,10 @@ fn signatures_are_merged_for_whom_they_are_meant() {
     let replaced = UploadSigningKeys { authenticated: true, ..Identity::new().command(&alice) };
     store(&world, &replaced).expect("stored");
     assert!(on_master(&alice).is_empty(), "what the old keys signed goes with them");
-    assert_eq!(signatures_on(&queried(&world, &bob, &alice).device_keys[&alice.user_id][&alice.device_id], &alice), ["ed25519:ALICE"]);
+    assert_eq!(
+        signatures_on(&queried(&world, &bob, &alice).device_keys[&alice.user_id][&alice.device_id], &alice),
+        ["ed25519:ALICE"]
+    );
 }
 
 #[test]

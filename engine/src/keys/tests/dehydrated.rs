@@ -19,8 +19,10 @@ fn command(person: &Person, device_id: &str) -> PutDehydratedDevice {
         user_id: person.user_id.clone(),
         device_id,
         display_name: Some("Dehydrated device".to_owned()),
-        device_data: serde_json::value::to_raw_value(&json!({ "algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n" }))
-            .expect("JSON"),
+        device_data: serde_json::value::to_raw_value(
+            &json!({ "algorithm": "org.matrix.msc3814.v2", "device_pickle": "p", "nonce": "n" }),
+        )
+        .expect("JSON"),
         device_keys: raw(&keys),
         one_time_keys: BTreeMap::new(),
         fallback_keys: map([("signed_curve25519:F".try_into().expect("id"), raw(&fallback))]),
@@ -39,7 +41,9 @@ fn send(world: &World, from: &Person, txn_id: &str, to: &Person, device: DeviceI
 }
 
 fn inbox(world: &World, person: &Person) -> Vec<String> {
-    let page = world.read(|cx| to_device::read(cx, &person.user_id, &person.device_id, Stamp::ZERO, Stamp::MAX, 100)).expect("a page");
+    let page = world
+        .read(|cx| to_device::read(cx, &person.user_id, &person.device_id, Stamp::ZERO, Stamp::MAX, 100))
+        .expect("a page");
     page.messages.iter().map(|message| message.content.get().to_owned()).collect()
 }
 
@@ -142,7 +146,11 @@ fn a_newcomer_s_identity_is_written_whole_checked_and_pinned() {
             master_key: cross("master", &master.1, &[]),
             self_signing_key: cross("self_signing", &self_signing.1, &[&master.0]),
             user_signing_key: cross("user_signing", &user_signing.1, &[&master.0]),
-            dehydrated_device: PutDehydratedDevice { device_keys: raw(&keys), fallback_keys: BTreeMap::new(), ..command(&guest, "D") },
+            dehydrated_device: PutDehydratedDevice {
+                device_keys: raw(&keys),
+                fallback_keys: BTreeMap::new(),
+                ..command(&guest, "D")
+            },
         }
     };
     let write = |identity: &Identity| {
@@ -152,7 +160,8 @@ fn a_newcomer_s_identity_is_written_whole_checked_and_pinned() {
             Ok(draft.commit(()))
         })
     };
-    let pretender = ruma::signatures::Ed25519KeyPair::from_der(&ruma::signatures::Ed25519KeyPair::generate(), self_signing.1.clone());
+    let pretender =
+        ruma::signatures::Ed25519KeyPair::from_der(&ruma::signatures::Ed25519KeyPair::generate(), self_signing.1.clone());
     let forged = write(&identity(&pretender.expect("a key"))).expect_err("a signature that does not hold");
     assert!(matches!(forged, Reject::InvalidSignature(_)));
     write(&identity(&self_signing.0)).expect("written");
@@ -162,7 +171,10 @@ fn a_newcomer_s_identity_is_written_whole_checked_and_pinned() {
     assert_eq!(seen.device_keys[&guest.user_id].len(), 1);
     let refused = world.run(|cx| put_dehydrated_device(cx, &command(&guest, "E"))).expect_err("pinned");
     assert!(matches!(refused, Reject::Forbidden(_)));
-    assert!(matches!(world.run(|cx| delete_dehydrated_device(cx, &guest.user_id)).expect_err("pinned"), Reject::Forbidden(_)));
+    assert!(matches!(
+        world.run(|cx| delete_dehydrated_device(cx, &guest.user_id)).expect_err("pinned"),
+        Reject::Forbidden(_)
+    ));
     let other = UploadSigningKeys {
         requester: guest.requester(),
         authenticated: true,
