@@ -36,7 +36,8 @@ function top(person, role) {
 }
 
 export function indexPage(hosts, visit) {
-    const link = (address, name, note) => `<li><a class="card" href="${address}"><strong>${escape(name)}</strong><span>${escape(note)}</span></a></li>`;
+    const link = (address, name, note) =>
+        `<li><a class="card" href="${address}"><strong>${escape(name)}</strong><span>${escape(note)}</span></a></li>`;
     const links = [
         ...hosts.map(({ id, name, title }) => link(`/host?as=${id}`, name, title)),
         ...visit.invitees.map(({ id, name }) => link(`/waiting-room?as=${id}`, name, "Waiting room")),
@@ -62,7 +63,11 @@ const PLANNED = [
 export function hostPage({ homeserver, host, visit, language }) {
     const own = host.id === visit.host.id;
     const rows = PLANNED.map((planned, at) => {
-        const entry = planned ?? (own ? { name: visit.invitees[0].name, reason: "Video visit", state: "In the waiting room" } : { name: "Noor Haddad", reason: "Blood pressure", state: "Next" });
+        const entry =
+            planned ??
+            (own
+                ? { name: visit.invitees[0].name, reason: "Video visit", state: "In the waiting room" }
+                : { name: "Noor Haddad", reason: "Blood pressure", state: "Next" });
         const next = planned === null;
         return `<tr${next ? ' class="next"' : ""}><td>${TIMES[at]}</td><td><strong>${escape(entry.name)}</strong><span>${escape(entry.reason)}</span></td><td><span class="tag">${escape(entry.state)}</span></td></tr>`;
     });

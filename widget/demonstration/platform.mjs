@@ -26,7 +26,11 @@ export class Platform {
     }
 
     putAccount(organization, account, name) {
-        return this.#request("PUT", `/organizations/${encodeURIComponent(organization)}/accounts/${encodeURIComponent(account)}`, { name });
+        return this.#request(
+            "PUT",
+            `/organizations/${encodeURIComponent(organization)}/accounts/${encodeURIComponent(account)}`,
+            { name },
+        );
     }
 
     /** Answers `{user_id, recovery_key}`; the key only the first time. */

@@ -13,7 +13,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { hostPage, indexPage, waitingRoomPage } from "./pages.mjs";
-import { Platform } from "./platform.mjs";
+import { Platform, Problem } from "./platform.mjs";
 import { provision } from "./provision.mjs";
 import { State } from "./state.mjs";
 
@@ -43,7 +43,12 @@ function isLoggedIn(request, person) {
 }
 
 function answer(response, status, type, body, headers = {}) {
-    response.writeHead(status, { "Content-Type": type, "Cache-Control": "no-store", "Referrer-Policy": "same-origin", ...headers });
+    response.writeHead(status, {
+        "Content-Type": type,
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "same-origin",
+        ...headers,
+    });
     response.end(body);
 }
 
@@ -60,8 +65,16 @@ function answerPage(response, homeserver, html, person) {
 async function answerCredentials(request, response, platform, people, person) {
     const user = people.get(person);
     if (!user || !isLoggedIn(request, person)) return answer(response, 403, "application/json", "{}");
-    const { login_token } = await platform.createLoginToken(user.user_id);
     const { user_id, recovery_key } = user;
+    let login_token;
+    try {
+        ({ login_token } = await platform.createLoginToken(user_id));
+    } catch (error) {
+        // Vestibule knows the user no more: the session is over.
+        if (error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429)
+            return answer(response, 410, "application/json", "{}");
+        throw error;
+    }
     answer(response, 200, "application/json", JSON.stringify({ user_id, login_token, recovery_key }));
 }
 
@@ -91,7 +104,8 @@ function route(context, request, response) {
 }
 
 async function main() {
-    if (!options["key-file"]) throw new Error("--key-file is missing: a file with the platform key, made by `vestibule keys create`");
+    if (!options["key-file"])
+        throw new Error("--key-file is missing: a file with the platform key, made by `vestibule keys create`");
     const key = (await readFile(options["key-file"], "utf8")).trim();
     const platform = new Platform(options.homeserver, key);
     const demonstration = await provision(platform, await State.open(options.state));

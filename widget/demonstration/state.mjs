@@ -23,7 +23,10 @@ export class State {
     /** Keeps a user. The recovery key is answered once, so it is on disk before anything else happens. */
     async keep(id, { user_id, recovery_key }) {
         const key = recovery_key ?? this.users[id]?.recovery_key;
-        if (!key) throw new Error(`the recovery key of "${id}" was given out before and is not in ${this.#path}; use that state file, or a fresh data folder`);
+        if (!key)
+            throw new Error(
+                `the recovery key of "${id}" was given out before and is not in ${this.#path}; use that state file, or a fresh data folder`,
+            );
         this.users[id] = { user_id, recovery_key: key };
         await this.save();
         return this.users[id];

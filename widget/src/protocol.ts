@@ -19,7 +19,13 @@ export type Icon = "chat" | "support" | "none";
 
 /** From the loader to the framed page. */
 export type ToFrame =
-    | { kind: "configure"; language: string; direction: "ltr" | "rtl"; theme: "light" | "dark" | "auto"; style: Record<string, string> }
+    | {
+          kind: "configure";
+          language: string;
+          direction: "ltr" | "rtl";
+          theme: "light" | "dark" | "auto";
+          style: Record<string, string>;
+      }
     | { kind: "credentials"; request: number; credentials: Credentials }
     | { kind: "refused"; request: number; status: number }
     | { kind: "opened"; tab?: "chats" | "support"; sheet: boolean }

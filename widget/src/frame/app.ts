@@ -78,7 +78,10 @@ export class App implements PageListener {
         untracked(() => {
             this.desk.value?.close();
             const me = this.session.me.value;
-            const desk = connection && me ? new Desk(connection.client, connection.login, me, this.session.clock, this.session.keysReady) : undefined;
+            const desk =
+                connection && me
+                    ? new Desk(connection.client, connection.login, me, this.session.clock, this.session.keysReady)
+                    : undefined;
             this.desk.value = desk;
             this.support.value = desk && me?.support ? new Support(desk) : undefined;
         });
@@ -98,7 +101,14 @@ export class App implements PageListener {
         if (!elsewhere) this.session.tellUnread(unread);
         const icon = this.icon();
         const label = icon === "support" ? t("openSupport") : unread > 0 ? plural("openChatUnread", unread) : t("openChat");
-        this.page.send({ kind: "icon", icon, unread, label, closeLabel: t("closeChat"), panelLabel: icon === "support" ? t("tabSupport") : t("chat") });
+        this.page.send({
+            kind: "icon",
+            icon,
+            unread,
+            label,
+            closeLabel: t("closeChat"),
+            panelLabel: icon === "support" ? t("tabSupport") : t("chat"),
+        });
     }
 
     /** The page may want to ring a bell. It learns who wrote, never what. */

@@ -31,7 +31,11 @@ export function inkOn(colour: Rgb): Rgb {
 export function readable(colour: Rgb, surface: Rgb): Rgb {
     const target = luminance(surface) > 0.4 ? BLACK : WHITE;
     for (let share = 0; share < 1; share += 0.05) {
-        const mixed = colour.map((channel, at) => Math.round(channel + ((target[at] ?? 0) - channel) * share)) as [number, number, number];
+        const mixed = colour.map((channel, at) => Math.round(channel + ((target[at] ?? 0) - channel) * share)) as [
+            number,
+            number,
+            number,
+        ];
         if (contrast(mixed, surface) >= CONTRAST_MIN) return mixed;
     }
     return target;

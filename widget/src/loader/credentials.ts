@@ -15,7 +15,12 @@ export class Refused extends Error {
 export async function fetchCredentials(url: string): Promise<Credentials> {
     let response: Response;
     try {
-        response = await fetch(url, { method: "POST", credentials: "include", headers: { Accept: "application/json" }, cache: "no-store" });
+        response = await fetch(url, {
+            method: "POST",
+            credentials: "include",
+            headers: { Accept: "application/json" },
+            cache: "no-store",
+        });
     } catch {
         throw new Refused(0);
     }

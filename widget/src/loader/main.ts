@@ -43,6 +43,8 @@ class Loader implements Api {
     private readonly origin: string;
     private readonly receive = (event: MessageEvent<unknown>): void => this.onMessage(event);
     private readonly restyle = (): void => this.configure();
+    /** Pages change their language or theme on the root element. */
+    private readonly watcher = new MutationObserver(this.restyle);
 
     constructor(private readonly script: string) {
         this.origin = new URL(script).origin;
@@ -56,6 +58,7 @@ class Loader implements Api {
         window.addEventListener("message", this.receive);
         this.shell = new Shell(frame.href, options.side, () => (this.shell?.open ? this.close() : this.open()));
         matchMedia("(prefers-color-scheme: dark)").addEventListener("change", this.restyle);
+        this.watcher.observe(document.documentElement, { attributes: true });
     }
 
     open(tab?: "chats" | "support"): void {
@@ -73,6 +76,7 @@ class Loader implements Api {
     stop(): void {
         window.removeEventListener("message", this.receive);
         matchMedia("(prefers-color-scheme: dark)").removeEventListener("change", this.restyle);
+        this.watcher.disconnect();
         this.shell?.host.remove();
         this.shell = undefined;
     }

@@ -28,7 +28,7 @@ test("while nobody is there the window says so", async () => {
 test("the participant opens the waiting room for the first time and reads it decrypted", async () => {
     const casey = await Person.arrive(browser, "/waiting-room");
     const guest = await casey.openWindow();
-    assert.equal(await guest.getByTestId("host-name").innerText(), "Ada Byron");
+    assert.match(await guest.getByTestId("host-name").innerText(), /^Ada Byron/);
     await guest.getByTestId("chat-now").click();
     await message(guest, `Welcome ${stamp}`).waitFor();
     assert.equal(await guest.getByTestId("unreadable").count(), 0);
@@ -61,7 +61,12 @@ test("a reload of the waiting room loses nothing", async () => {
     await guest.getByTestId("chat-now").click();
     for (const text of [`Welcome ${stamp}`, `Line one ${stamp}\nline two`, `Good ${stamp}`]) await message(guest, text).waitFor();
     assert.equal(await guest.getByTestId("unreadable").count(), 0);
-    const kept = await casey.page.frames()[1].evaluate(async () => ({ databases: (await indexedDB.databases()).length, items: localStorage.length + sessionStorage.length }));
+    const kept = await casey.page
+        .frames()[1]
+        .evaluate(async () => ({
+            databases: (await indexedDB.databases()).length,
+            items: localStorage.length + sessionStorage.length,
+        }));
     assert.deepEqual(kept, { databases: 0, items: 0 }, "a participant's browser keeps nothing");
     await casey.leave();
 });

@@ -33,7 +33,10 @@ async function drop(frame, size, name) {
             const hex = (data) => [...new Uint8Array(data)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
             const transfer = new DataTransfer();
             transfer.items.add(new File([bytes], name, { type: "application/zip" }));
-            const answer = { sha256: hex(await crypto.subtle.digest("SHA-256", bytes)), pieces: [hex(bytes.subarray(0, 48)), hex(bytes.subarray(size >> 1, (size >> 1) + 48))] };
+            const answer = {
+                sha256: hex(await crypto.subtle.digest("SHA-256", bytes)),
+                pieces: [hex(bytes.subarray(0, 48)), hex(bytes.subarray(size >> 1, (size >> 1) + 48))],
+            };
             element.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
             return answer;
         },
@@ -50,7 +53,10 @@ async function checksum(path) {
 test("20 MB dropped on the area arrive with the same SHA-256", async () => {
     sent = await drop(host, SIZE, `scan ${stamp}.zip`);
     await host.getByTestId("upload-progress").waitFor();
-    await host.getByTestId("file").filter({ hasText: `scan ${stamp}.zip` }).waitFor();
+    await host
+        .getByTestId("file")
+        .filter({ hasText: `scan ${stamp}.zip` })
+        .waitFor();
     const card = guest.getByTestId("file").filter({ hasText: `scan ${stamp}.zip` });
     await card.waitFor();
     const [download] = await Promise.all([casey.page.waitForEvent("download"), card.getByTestId("download").click()]);
@@ -69,21 +75,30 @@ test("a picture is shown in its place", async () => {
     assert.equal(await picture.evaluate((image) => image.decode().then(() => image.naturalWidth)), 320);
 });
 
-test("neither the text nor the file is in the server's data", { skip: places.data ? false : "VESTIBULE_DATA is not set" }, async () => {
-    const text = `The code word is plover ${stamp}`;
-    await write(host, text);
-    await message(guest, text).waitFor();
-    const needles = [Buffer.from(text), Buffer.from(text, "utf16le"), Buffer.from(`scan ${stamp}.zip`), ...sent.pieces.map((piece) => Buffer.from(piece, "hex"))];
-    let bytes = 0;
-    for (const entry of await readdir(places.data, { recursive: true, withFileTypes: true })) {
-        if (!entry.isFile()) continue;
-        const path = join(entry.parentPath ?? entry.path, entry.name);
-        const content = await readFile(path).catch((error) => {
-            if (error.code === "ENOENT") return Buffer.alloc(0); // compacted away meanwhile
-            throw error;
-        });
-        bytes += content.length;
-        for (const needle of needles) assert.equal(content.includes(needle), false, `${path} holds plaintext`);
-    }
-    assert.ok(bytes > SIZE, `only ${bytes} bytes were looked at: this is not the folder the server writes to`);
-});
+test(
+    "neither the text nor the file is in the server's data",
+    { skip: places.data ? false : "VESTIBULE_DATA is not set" },
+    async () => {
+        const text = `The code word is plover ${stamp}`;
+        await write(host, text);
+        await message(guest, text).waitFor();
+        const needles = [
+            Buffer.from(text),
+            Buffer.from(text, "utf16le"),
+            Buffer.from(`scan ${stamp}.zip`),
+            ...sent.pieces.map((piece) => Buffer.from(piece, "hex")),
+        ];
+        let bytes = 0;
+        for (const entry of await readdir(places.data, { recursive: true, withFileTypes: true })) {
+            if (!entry.isFile()) continue;
+            const path = join(entry.parentPath ?? entry.path, entry.name);
+            const content = await readFile(path).catch((error) => {
+                if (error.code === "ENOENT") return Buffer.alloc(0); // compacted away meanwhile
+                throw error;
+            });
+            bytes += content.length;
+            for (const needle of needles) assert.equal(content.includes(needle), false, `${path} holds plaintext`);
+        }
+        assert.ok(bytes > SIZE, `only ${bytes} bytes were looked at: this is not the folder the server writes to`);
+    },
+);

@@ -59,7 +59,10 @@ test("an agent is there: a chat opens, the question is on the desk, the answer i
     assert.equal(await reply.getByTestId("sender").first().innerText(), "Robin");
     await assertAccessible(casey, "support chat");
     await write(guest, `The one with the fox ${stamp}`);
-    await desk.getByTestId("message").filter({ hasText: `The one with the fox ${stamp}` }).waitFor();
+    await desk
+        .getByTestId("message")
+        .filter({ hasText: `The one with the fox ${stamp}` })
+        .waitFor();
 
     await desk.getByTestId("close").click();
     await guest.getByTestId("support-ended").waitFor();
@@ -81,7 +84,10 @@ test("nobody is there: a message is left, and its answer comes", { skip }, async
     await openTicket(`Please call me ${stamp}`);
     await setDuty(true);
     await answer(`We will ${stamp}`);
-    await host.getByRole("tab", { name: /^Support/ }).getByText("1").waitFor();
+    await host
+        .getByRole("tab", { name: /^Support/ })
+        .getByText("1")
+        .waitFor();
     await host.getByTestId("launch-support").click();
     await message(host, `Please call me ${stamp}`).waitFor();
     await message(host, `We will ${stamp}`).waitFor();

@@ -26,7 +26,9 @@ for (const colorScheme of ["light", "dark"]) {
         await assertAccessible(ada, "host, chat with nobody there");
         await host.getByTestId("file-icon").click();
         await assertAccessible(ada, "host, drop area");
-        await host.getByTestId("file-input").setInputFiles({ name: "letter.pdf", mimeType: "application/pdf", buffer: Buffer.alloc(5_000, 1) });
+        await host
+            .getByTestId("file-input")
+            .setInputFiles({ name: "letter.pdf", mimeType: "application/pdf", buffer: Buffer.alloc(5_000, 1) });
         await host.getByTestId("file").last().waitFor();
 
         const casey = await Person.arrive(browser, "/waiting-room", { colorScheme, bypassCSP: true });
@@ -118,13 +120,38 @@ test("right to left, and in the page's language", async () => {
     assert.deepEqual(await guest.locator("html").evaluate((root) => [root.lang, root.dir]), ["ar", "rtl"]);
     await guest.getByRole("button", { name: "تحدث الآن" }).click();
     await guest.getByTestId("composer").waitFor();
-    const [back, close] = await Promise.all([guest.getByTestId("back").boundingBox(), guest.getByRole("button", { name: "إغلاق المحادثة" }).boundingBox()]);
+    const [back, close] = await Promise.all([
+        guest.getByTestId("back").boundingBox(),
+        guest.getByRole("button", { name: "إغلاق المحادثة" }).boundingBox(),
+    ]);
     assert.ok(back.x > close.x, "the way back is on the right");
     await assertAccessible(casey, "Arabic chat");
     await casey.leave();
-    for (const [language, words] of [["es-MX", "Chatear ahora"], ["fr", "Discuter maintenant"]]) {
+    for (const [language, words] of [
+        ["es-MX", "Chatear ahora"],
+        ["fr", "Discuter maintenant"],
+    ]) {
         const person = await Person.arrive(browser, `/waiting-room?lang=${language}`);
         await (await person.openWindow()).getByRole("button", { name: words }).waitFor();
         await person.leave();
     }
+});
+
+test("the page's colours reach the window, and can be read there", async () => {
+    const casey = await Person.arrive(browser, "/waiting-room", { bypassCSP: true });
+    const guest = await casey.openWindow();
+    await guest.getByTestId("chat-now").waitFor();
+    const colour = () => guest.getByTestId("chat-now").evaluate((button) => getComputedStyle(button).backgroundColor);
+    const before = await colour();
+    await casey.page.evaluate(() => {
+        document.documentElement.style.setProperty("--vestibule-accent", "#f5c400");
+        document.documentElement.style.setProperty("--vestibule-accent-ink", "#ffffff");
+        document.documentElement.style.setProperty("--vestibule-surface", "no colour at all");
+    });
+    await guest.locator("html[style*='--accent: #f5c400'], html[style*='--accent:#f5c400']").waitFor({ state: "attached" });
+    assert.notEqual(before, await colour());
+    assert.equal(await colour(), "rgb(245, 196, 0)");
+    assert.equal(await casey.icon().evaluate((button) => getComputedStyle(button).backgroundColor), "rgb(245, 196, 0)");
+    await assertAccessible(casey, "yellow accent");
+    await casey.leave();
 });

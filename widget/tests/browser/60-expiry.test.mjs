@@ -17,13 +17,12 @@ test("a message is gone from both windows when its time is over, and stays gone"
     const request = ada.page.waitForRequest((request) => /\/sync\?/.test(request.url()) && request.headers()["authorization"]);
     const host = await ada.openWindow();
     const authorization = (await request).headers()["authorization"];
-    const created = ada.page.waitForResponse((response) => response.url().endsWith("/createRoom"));
-    const known = host.getByTestId("contact").fill("grace");
-    await known;
-    await host.getByRole("option", { name: /Grace Lindqvist/ }).click();
-    await host.getByTestId("launch-user-chat").click();
-    const { room_id } = await (await created).json();
-    const shortened = await fetch(`${places.homeserver}/_matrix/client/v3/rooms/${encodeURIComponent(room_id)}/state/m.room.retention/`, {
+    await launchChat(host, "grace", /Grace Lindqvist/);
+    const sending = ada.page.waitForRequest((request) => request.url().includes("/send/m.room.encrypted/"));
+    await write(host, `Long ${stamp}`);
+    const [, room_id] = /\/rooms\/([^/]+)\/send\//.exec((await sending).url());
+    await message(host, `Long ${stamp}`).and(host.locator('[data-delivery="sent"]')).waitFor();
+    const shortened = await fetch(`${places.homeserver}/_matrix/client/v3/rooms/${room_id}/state/m.room.retention/`, {
         method: "PUT",
         headers: { Authorization: authorization, "Content-Type": "application/json" },
         body: JSON.stringify({ max_lifetime: LIFETIME_MS }),
@@ -50,7 +49,7 @@ test("a message is gone from both windows when its time is over, and stays gone"
     const again = await grace.openWindow();
     await again.getByTestId("last-chat").filter({ hasText: "Ben Okafor" }).getByRole("button").click();
     await again.getByTestId("composer").waitFor();
-    assert.equal(await message(again, `Short ${stamp}`).count(), 0);
+    for (const text of ["Short", "Long"]) assert.equal(await message(again, `${text} ${stamp}`).count(), 0);
     await grace.leave();
     await ada.leave();
 });

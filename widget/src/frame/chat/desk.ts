@@ -1,6 +1,15 @@
 /** Everything the window shows of a running connection: the list of chats, the open one, who is there. */
 import { computed, effect, signal, type ReadonlySignal, type Signal } from "@preact/signals";
-import { ClientEvent, MatrixEventEvent, RoomEvent, RoomMemberEvent, RoomStateEvent, type MatrixClient, type MatrixEvent, type Room } from "matrix-js-sdk";
+import {
+    ClientEvent,
+    MatrixEventEvent,
+    RoomEvent,
+    RoomMemberEvent,
+    RoomStateEvent,
+    type MatrixClient,
+    type MatrixEvent,
+    type Room,
+} from "matrix-js-sdk";
 import { Downloads } from "../files/download.ts";
 import { Uploads } from "../files/upload.ts";
 import type { Clock } from "../session/clock.ts";
@@ -61,7 +70,15 @@ export class Desk {
         this.downloads = new Downloads(login);
         resendOnReconnect(client);
         const refresh = (): void => this.schedule();
-        for (const event of [ClientEvent.Room, ClientEvent.DeleteRoom, RoomEvent.MyMembership, RoomEvent.Receipt, RoomStateEvent.Events, RoomMemberEvent.Membership, RoomMemberEvent.Name] as const)
+        for (const event of [
+            ClientEvent.Room,
+            ClientEvent.DeleteRoom,
+            RoomEvent.MyMembership,
+            RoomEvent.Receipt,
+            RoomStateEvent.Events,
+            RoomMemberEvent.Membership,
+            RoomMemberEvent.Name,
+        ] as const)
             client.on(event, refresh);
         client.on(RoomEvent.Timeline, (event, room, toStart, removed, data) => {
             this.schedule();
@@ -72,7 +89,10 @@ export class Desk {
             this.schedule();
             if (room) this.announce(event, room);
         });
-        this.stops.push(clock.now.subscribe(() => this.build()), this.dropExpiredFiles());
+        this.stops.push(
+            clock.now.subscribe(() => this.build()),
+            this.dropExpiredFiles(),
+        );
     }
 
     /** The people of the last chats, latest first, each once. */
@@ -142,7 +162,10 @@ export class Desk {
         const own = this.me.user_id;
         this.rows.value = byActivity(chats(this.client)).map((room) => {
             const alive = (event: MatrixEvent): boolean => this.isAlive(room, event);
-            const lines = room.getLiveTimeline().getEvents().filter((event) => isMessage(event) && alive(event));
+            const lines = room
+                .getLiveTimeline()
+                .getEvents()
+                .filter((event) => isMessage(event) && alive(event));
             return {
                 room,
                 title: title(room, own),
@@ -167,7 +190,13 @@ export class Desk {
     }
 
     private announce(event: MatrixEvent, room: Room): void {
-        if (event.getSender() === this.me.user_id || event.getType() !== "m.room.message" || event.isDecryptionFailure() || !isMessage(event)) return;
+        if (
+            event.getSender() === this.me.user_id ||
+            event.getType() !== "m.room.message" ||
+            event.isDecryptionFailure() ||
+            !isMessage(event)
+        )
+            return;
         const id = event.getId();
         if (id && !room.hasUserReadEvent(this.me.user_id, id) && this.isAlive(room, event)) this.arrived.value = { room, event };
     }
@@ -178,7 +207,9 @@ export class Desk {
         let timeline: Timeline | undefined;
         return effect(() => {
             const now = this.open.value?.timeline;
-            const urls = new Set((now?.messages.value ?? []).flatMap(({ body }) => (body.kind === "file" ? [body.info.file.url] : [])));
+            const urls = new Set(
+                (now?.messages.value ?? []).flatMap(({ body }) => (body.kind === "file" ? [body.info.file.url] : [])),
+            );
             if (now === timeline) for (const url of before) if (!urls.has(url)) this.downloads.drop(url);
             [timeline, before] = [now, urls];
         });

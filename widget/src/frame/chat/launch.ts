@@ -4,6 +4,7 @@ import {
     EventType,
     GuestAccess,
     HistoryVisibility,
+    MatrixError,
     Preset,
     RoomStateEvent,
     Visibility,
@@ -11,12 +12,14 @@ import {
     type MatrixClient,
     type Room,
 } from "matrix-js-sdk";
-import { findChat } from "./rooms.ts";
+import { chats, findChat } from "./rooms.ts";
 
 /** A room key is used for an hour at most, so that keys don't outlive what they lock by more than that. */
 const ROTATION_MS = 3_600_000;
 /** A created room comes with the next sync; later than this something is wrong. */
 const APPEAR_MS_MAX = 30_000;
+/** The other side's invitation, when both start a chat at once. */
+const INVITATION_MS_MAX = 8_000;
 
 /** The request for a new chat. `trusted` gives the others the creator's power: for chats a participant starts, and support. */
 export function buildChat(user_ids: readonly string[], retention_ms: number, trusted: boolean): ICreateRoomOpts {
@@ -40,36 +43,54 @@ export function buildChat(user_ids: readonly string[], retention_ms: number, tru
 }
 
 /** Opens the chat with exactly these people; makes it if there is none. */
-export async function launchChat(client: MatrixClient, user_ids: readonly string[], retention_ms: number, trusted: boolean): Promise<Room> {
+export async function launchChat(
+    client: MatrixClient,
+    user_ids: readonly string[],
+    retention_ms: number,
+    trusted: boolean,
+): Promise<Room> {
     const found = findChat(client, user_ids);
     if (found) return found;
-    const { room_id } = await client.createRoom(buildChat(user_ids, retention_ms, trusted));
+    let room_id: string;
+    try {
+        ({ room_id } = await client.createRoom(buildChat(user_ids, retention_ms, trusted)));
+    } catch (error) {
+        // Both sides may press at once; there is one room for the two, and its invitation is on the way.
+        const refused = error instanceof MatrixError && error.httpStatus === 403;
+        const theirs = refused ? await until(client, () => findChat(client, user_ids), INVITATION_MS_MAX) : undefined;
+        if (theirs) return theirs;
+        throw error;
+    }
     const room = await appear(client, room_id);
     if (user_ids.length === 1 && user_ids[0]) await markDirect(client, user_ids[0], room_id).catch(() => {}); // only a convenience for other clients
     return room;
 }
 
 /** Waits until a joined, encrypted room has come with the sync. */
-export function appear(client: MatrixClient, room_id: string): Promise<Room> {
-    return new Promise((resolve, reject) => {
-        const stop = (): void => {
+async function appear(client: MatrixClient, room_id: string): Promise<Room> {
+    const look = (): Room | undefined => chats(client).find((room) => room.roomId === room_id);
+    const room = await until(client, look, APPEAR_MS_MAX);
+    if (!room) throw new Error("the new chat did not come with the sync");
+    return room;
+}
+
+/** Looks again with every change of the rooms, until there is something to see or the time is up. */
+function until<T>(client: MatrixClient, look: () => T | undefined, wait_ms: number): Promise<T | undefined> {
+    return new Promise((resolve) => {
+        const finish = (found: T | undefined): void => {
             clearTimeout(timer);
-            client.off(ClientEvent.Room, look);
-            client.off(RoomStateEvent.Events, look);
+            client.off(ClientEvent.Room, check);
+            client.off(RoomStateEvent.Events, check);
+            resolve(found);
         };
-        const look = (): void => {
-            const room = client.getRoom(room_id);
-            if (room?.getMyMembership() !== "join" || !room.hasEncryptionStateEvent()) return;
-            stop();
-            resolve(room);
+        const check = (): void => {
+            const found = look();
+            if (found !== undefined) finish(found);
         };
-        const timer = setTimeout(() => {
-            stop();
-            reject(new Error("the new chat did not come with the sync"));
-        }, APPEAR_MS_MAX);
-        client.on(ClientEvent.Room, look);
-        client.on(RoomStateEvent.Events, look);
-        look();
+        const timer = setTimeout(() => finish(undefined), wait_ms);
+        client.on(ClientEvent.Room, check);
+        client.on(RoomStateEvent.Events, check);
+        check();
     });
 }
 

@@ -135,6 +135,8 @@ function delivery(room: Room, event: MatrixEvent): Delivery {
     if (event.status === EventStatus.NOT_SENT || event.status === EventStatus.CANCELLED) return "failed";
     if (event.status !== null && event.status !== EventStatus.SENT) return "sending";
     const id = event.getId();
-    const read = id !== undefined && room.getJoinedMembers().some((member) => member.userId !== room.myUserId && room.hasUserReadEvent(member.userId, id));
+    const read =
+        id !== undefined &&
+        room.getJoinedMembers().some((member) => member.userId !== room.myUserId && room.hasUserReadEvent(member.userId, id));
     return read ? "read" : "sent";
 }

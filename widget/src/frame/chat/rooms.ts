@@ -47,7 +47,12 @@ export function findChat(client: MatrixClient, user_ids: readonly string[]): Roo
     const wanted = [...user_ids].sort().join(" ");
     const same = chats(client).filter((room) => {
         const present = room.getMembers().filter((member) => member.userId !== own && isPresent(member));
-        return present.map((member) => member.userId).sort().join(" ") === wanted;
+        return (
+            present
+                .map((member) => member.userId)
+                .sort()
+                .join(" ") === wanted
+        );
     });
     return newest(same);
 }
@@ -99,5 +104,9 @@ export function unread(room: Room, isAlive: (event: MatrixEvent) => boolean): nu
 /** Whether an event is a line of the window: a message, or one that can't be read yet. */
 export function isMessage(event: MatrixEvent): boolean {
     if (event.isState() || event.isRedacted() || event.isRelation("m.replace")) return false;
-    return event.getType() === EventType.RoomMessage || event.getType() === EventType.RoomMessageEncrypted || event.isDecryptionFailure();
+    return (
+        event.getType() === EventType.RoomMessage ||
+        event.getType() === EventType.RoomMessageEncrypted ||
+        event.isDecryptionFailure()
+    );
 }

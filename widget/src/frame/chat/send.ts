@@ -30,7 +30,11 @@ export function discard(client: MatrixClient, event: MatrixEvent): void {
 /** Sends what failed while the network was away, in order, as soon as it is back. */
 export function resendOnReconnect(client: MatrixClient): void {
     client.on(ClientEvent.Sync, (state, before) => {
-        const back = (state === SyncState.Syncing || state === SyncState.Prepared) && before !== null && before !== SyncState.Syncing && before !== SyncState.Prepared;
+        const back =
+            (state === SyncState.Syncing || state === SyncState.Prepared) &&
+            before !== null &&
+            before !== SyncState.Syncing &&
+            before !== SyncState.Prepared;
         if (back) for (const room of client.getRooms()) void resendAll(client, room);
     });
 }

@@ -1,6 +1,16 @@
 /** The lines of an open chat window, kept true while events come, heal, are read and expire. */
 import { signal, type Signal } from "@preact/signals";
-import { Direction, MatrixEventEvent, ReceiptType, RoomEvent, RoomMemberEvent, type MatrixClient, type MatrixEvent, type Room, type RoomMember } from "matrix-js-sdk";
+import {
+    Direction,
+    MatrixEventEvent,
+    ReceiptType,
+    RoomEvent,
+    RoomMemberEvent,
+    type MatrixClient,
+    type MatrixEvent,
+    type Room,
+    type RoomMember,
+} from "matrix-js-sdk";
 import type { Clock } from "../session/clock.ts";
 import { expiresAt, lifetime } from "./lifetime.ts";
 import { buildMessage, type Message } from "./message.ts";
@@ -32,7 +42,13 @@ export class Timeline {
         private readonly clock: Clock,
         private readonly retention_ms: number,
     ) {
-        for (const event of [RoomEvent.Timeline, RoomEvent.TimelineReset, RoomEvent.LocalEchoUpdated, RoomEvent.Receipt, RoomEvent.Redaction] as const)
+        for (const event of [
+            RoomEvent.Timeline,
+            RoomEvent.TimelineReset,
+            RoomEvent.LocalEchoUpdated,
+            RoomEvent.Receipt,
+            RoomEvent.Redaction,
+        ] as const)
             room.on(event, this.refresh);
         client.on(MatrixEventEvent.Decrypted, this.onDecrypted);
         client.on(RoomMemberEvent.Typing, this.onTyping);
@@ -41,7 +57,13 @@ export class Timeline {
     }
 
     close(): void {
-        for (const event of [RoomEvent.Timeline, RoomEvent.TimelineReset, RoomEvent.LocalEchoUpdated, RoomEvent.Receipt, RoomEvent.Redaction] as const)
+        for (const event of [
+            RoomEvent.Timeline,
+            RoomEvent.TimelineReset,
+            RoomEvent.LocalEchoUpdated,
+            RoomEvent.Receipt,
+            RoomEvent.Redaction,
+        ] as const)
             this.room.off(event, this.refresh);
         this.client.off(MatrixEventEvent.Decrypted, this.onDecrypted);
         this.client.off(RoomMemberEvent.Typing, this.onTyping);

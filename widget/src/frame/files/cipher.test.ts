@@ -29,7 +29,13 @@ test("a file of another implementation opens", async () => {
     const file = {
         v: "v2",
         url: "mxc://example.org/b",
-        key: { alg: "A256CTR", key_ops: ["encrypt", "decrypt"], kty: "oct", k: "__________________________________________8", ext: true },
+        key: {
+            alg: "A256CTR",
+            key_ops: ["encrypt", "decrypt"],
+            kty: "oct",
+            k: "__________________________________________8",
+            ext: true,
+        },
         iv: "//////////8AAAAAAAAAAA",
         hashes: { sha256: "YzF08lARDdOCzJpzuSwsjTNlQc4pHxpdHcXiD/wpK6k" },
     } satisfies EncryptedFile;

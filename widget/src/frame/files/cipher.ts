@@ -37,7 +37,8 @@ export async function encryptFile(plain: ArrayBuffer): Promise<{ cipher: ArrayBu
 /** Checks and decrypts a file. */
 export async function decryptFile(cipher: ArrayBuffer, file: EncryptedFile): Promise<ArrayBuffer> {
     const digest = toBase64(new Uint8Array(await crypto.subtle.digest("SHA-256", cipher)));
-    if (file.v !== "v2" || digest !== file.hashes.sha256.replace(/=+$/, "")) throw new Tampered("the file's checksum does not match");
+    if (file.v !== "v2" || digest !== file.hashes.sha256.replace(/=+$/, ""))
+        throw new Tampered("the file's checksum does not match");
     const key = await crypto.subtle.importKey("jwk", file.key, { name: "AES-CTR" }, false, ["decrypt"]);
     return crypto.subtle.decrypt({ name: "AES-CTR", counter: fromBase64(file.iv), length: 64 }, key, cipher);
 }

@@ -8,9 +8,7 @@ import { encryptFile, type EncryptedFile } from "./cipher.ts";
 import { measure } from "./picture.ts";
 
 export type UploadState =
-    | { kind: "encrypting" }
-    | { kind: "uploading"; sent: number; total: number }
-    | { kind: "failed"; error: unknown };
+    { kind: "encrypting" } | { kind: "uploading"; sent: number; total: number } | { kind: "failed"; error: unknown };
 
 /** One file on its way. It leaves the list when its message is in the chat. */
 export interface Upload {

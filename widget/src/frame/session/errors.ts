@@ -41,7 +41,11 @@ export function faultOf(error: unknown, now: number): Fault {
         return sort(error.httpStatus ?? 0, error.errcode ?? "", data["error"], data, now);
     }
     if (error instanceof RequestFailed) return sort(error.status, error.errcode, error.message, error.body, now);
-    if (error instanceof ConnectionError || error instanceof TypeError || (error instanceof DOMException && error.name === "AbortError"))
+    if (
+        error instanceof ConnectionError ||
+        error instanceof TypeError ||
+        (error instanceof DOMException && error.name === "AbortError")
+    )
         return { kind: "offline" };
     return error instanceof Error ? { kind: "other", sentence: error.message } : { kind: "other" };
 }

@@ -1,6 +1,14 @@
 /** One user's connection, from the page's credentials to a running client. */
 import { batch, signal, type Signal } from "@preact/signals";
-import { ClientEvent, createClient, HttpApiEvent, MemoryStore, PendingEventOrdering, SyncState, type MatrixClient } from "matrix-js-sdk";
+import {
+    ClientEvent,
+    createClient,
+    HttpApiEvent,
+    MemoryStore,
+    PendingEventOrdering,
+    SyncState,
+    type MatrixClient,
+} from "matrix-js-sdk";
 import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { Credentials } from "../../protocol.ts";
 import { CredentialsRefused, type Page } from "../page.ts";
@@ -85,7 +93,8 @@ export class Session {
         }
         const record = readDevice(credentials.user_id);
         if (record && !record.complete) await forgetDevice(credentials.user_id);
-        const held = record?.complete && (await hasKeyStore(credentials.user_id, record.device_id)) ? record.device_id : undefined;
+        const held =
+            record?.complete && (await hasKeyStore(credentials.user_id, record.device_id)) ? record.device_id : undefined;
         const entered = await login(credentials, held);
         const me = await fetchMe(entered, this.clock);
         this.me.value = me;
@@ -118,7 +127,10 @@ export class Session {
         entered.tokens.onAccess = (token): void => client.setAccessToken(token);
         await client.initRustCrypto(
             lasting
-                ? { cryptoDatabasePrefix: storePrefix(entered.user_id, entered.device_id), storageKey: await storageKey(key, entered.device_id) }
+                ? {
+                      cryptoDatabasePrefix: storePrefix(entered.user_id, entered.device_id),
+                      storageKey: await storageKey(key, entered.device_id),
+                  }
                 : { useIndexedDB: false },
         );
         return client;

@@ -27,7 +27,8 @@ const hard: Answer = [401, { errcode: "M_UNKNOWN_TOKEN" }];
 const ask = (tokens: Tokens): Promise<Response> => tokens.fetch(`${BASE}/sync`, { headers: { Authorization: "Bearer stale" } });
 
 test("a token is refreshed before it expires, once for all who wait", async () => {
-    answers = (request) => (request.startsWith("refresh") ? [200, { access_token: "b", refresh_token: "s", expires_in_ms: 300_000 }] : [200, {}]);
+    answers = (request) =>
+        request.startsWith("refresh") ? [200, { access_token: "b", refresh_token: "s", expires_in_ms: 300_000 }] : [200, {}];
     const tokens = new Tokens(BASE, { access_token: "a", refresh_token: "r", expires_in_ms: 300_000 });
     await ask(tokens);
     vi.setSystemTime(Date.now() + 280_000);
@@ -36,7 +37,8 @@ test("a token is refreshed before it expires, once for all who wait", async () =
 });
 
 test("a soft logout is healed by a refresh, and the request is made again", async () => {
-    answers = (request) => (request.startsWith("refresh") ? [200, { access_token: "b" }] : request.endsWith(" a") ? unknown : [200, {}]);
+    answers = (request) =>
+        request.startsWith("refresh") ? [200, { access_token: "b" }] : request.endsWith(" a") ? unknown : [200, {}];
     const tokens = new Tokens(BASE, { access_token: "a", refresh_token: "r" });
     const seen: string[] = [];
     tokens.onAccess = (token): void => void seen.push(token);
@@ -53,7 +55,9 @@ test("a hard logout is the caller's to handle", async () => {
 
 test("the token goes to the homeserver only", async () => {
     answers = () => [200, {}];
-    await new Tokens(BASE, { access_token: "a" }).fetch("https://elsewhere.example/x", { headers: { Authorization: "Bearer own" } });
+    await new Tokens(BASE, { access_token: "a" }).fetch("https://elsewhere.example/x", {
+        headers: { Authorization: "Bearer own" },
+    });
     await new Tokens(BASE, { access_token: "a" }).fetch(`${BASE}/versions`);
     expect(log).toEqual(["x Bearer own", "versions none"]);
 });

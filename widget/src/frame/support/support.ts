@@ -29,7 +29,9 @@ export class Support {
 
     /** The support chat that goes on, if there is one with something in it. */
     current(): Room | undefined {
-        const rooms = chats(this.desk.client).filter((room) => isSupport(room, this.user_id) && isSupportOpen(room, this.user_id));
+        const rooms = chats(this.desk.client).filter(
+            (room) => isSupport(room, this.user_id) && isSupportOpen(room, this.user_id),
+        );
         return byActivity(rooms)[0];
     }
 

@@ -96,7 +96,8 @@ export const es: Record<TextKey, string> = {
     faultRefused: "Esto no está permitido.",
     faultOther: "Algo salió mal.",
     unreadableWaiting: "La clave de este mensaje aún no ha llegado. Aparecerá en cuanto llegue.",
-    unreadableWithheld: "El programa del remitente no compartió con usted la clave de este mensaje. Pídale que lo envíe de nuevo.",
+    unreadableWithheld:
+        "El programa del remitente no compartió con usted la clave de este mensaje. Pídale que lo envíe de nuevo.",
     unreadableBefore: "Este mensaje se envió antes de que este navegador entrara, y su clave no está aquí.",
     unreadableLeft: "Este mensaje se envió mientras usted no estaba en el chat.",
     unreadableUntrusted: "Este mensaje viene de un dispositivo que su remitente no ha confirmado, por eso no se muestra.",

@@ -34,7 +34,11 @@ export function t(key: TextKey, values: Values = {}): string {
     const text = TEXTS[shown.value]?.[key] ?? en[key];
     return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
         const value = values[name];
-        return value === undefined ? whole : typeof value === "number" ? new Intl.NumberFormat(formatTag.value).format(value) : value;
+        return value === undefined
+            ? whole
+            : typeof value === "number"
+              ? new Intl.NumberFormat(formatTag.value).format(value)
+              : value;
     });
 }
 
@@ -72,6 +76,11 @@ export function sizeOf(bytes: number): string {
     const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
     let [value, at] = [bytes, 0];
     while (value >= 1_000 && at < units.length - 1) [value, at] = [value / 1_000, at + 1];
-    const options: Intl.NumberFormatOptions = { style: "unit", unit: units[at] ?? "byte", unitDisplay: "short", maximumFractionDigits: value < 10 && at > 0 ? 1 : 0 };
+    const options: Intl.NumberFormatOptions = {
+        style: "unit",
+        unit: units[at] ?? "byte",
+        unitDisplay: "short",
+        maximumFractionDigits: value < 10 && at > 0 ? 1 : 0,
+    };
     return new Intl.NumberFormat(formatTag.value, options).format(value);
 }

@@ -4,7 +4,10 @@ import type { JSX } from "preact";
 const TONES = 6;
 
 function initials(name: string): string {
-    const words = name.replace(/\(.*\)/, "").trim().split(/\s+/);
+    const words = name
+        .replace(/\(.*\)/, "")
+        .trim()
+        .split(/\s+/);
     const first = [...(words[0] ?? "")][0] ?? "?";
     const last = words.length > 1 ? ([...(words[words.length - 1] ?? "")][0] ?? "") : "";
     return (first + last).toLocaleUpperCase();

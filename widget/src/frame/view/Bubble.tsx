@@ -29,7 +29,11 @@ export function Bubble({ desk, open, message, first }: Props): JSX.Element {
     const { mine, body, delivery } = message;
     const failed = mine && delivery === "failed";
     return (
-        <li class={`message${mine ? " mine" : ""}${first ? " first" : ""}${failed ? " failed" : ""}`} data-testid="message" data-delivery={delivery}>
+        <li
+            class={`message${mine ? " mine" : ""}${first ? " first" : ""}${failed ? " failed" : ""}`}
+            data-testid="message"
+            data-delivery={delivery}
+        >
             <span class={first && !mine ? "sender" : "hidden"} data-testid="sender">
                 {mine ? t("you") : message.senderName}
             </span>
@@ -40,7 +44,12 @@ export function Bubble({ desk, open, message, first }: Props): JSX.Element {
             {failed && (
                 <p class="failure" role="alert">
                     <Icon name="warning" /> {t("notSent")}{" "}
-                    <button type="button" class="link" data-testid="try-again" onClick={() => void sendAgain(desk.client, open.room, message.event).catch(() => {})}>
+                    <button
+                        type="button"
+                        class="link"
+                        data-testid="try-again"
+                        onClick={() => void sendAgain(desk.client, open.room, message.event).catch(() => {})}
+                    >
                         {t("tryAgain")}
                     </button>{" "}
                     <button type="button" class="link" onClick={() => discard(desk.client, message.event)}>
@@ -95,7 +104,9 @@ function Meta({ desk, message }: { desk: Desk; message: Message }): JSX.Element 
         <p class="meta">
             <time dateTime={new Date(message.sent_at).toISOString()}>{timeOf(message.sent_at, now)}</time>
             {message.edited && <span>{t("edited")}</span>}
-            {message.delivery !== "failed" && <span data-testid="deleted-in">{t("deletedIn", { left: shortDuration(message.expires_at - now) })}</span>}
+            {message.delivery !== "failed" && (
+                <span data-testid="deleted-in">{t("deletedIn", { left: shortDuration(message.expires_at - now) })}</span>
+            )}
             {message.mine && message.delivery !== "failed" && (
                 <span class={`delivery ${message.delivery}`} title={t(state.text)}>
                     <Icon name={state.icon} />

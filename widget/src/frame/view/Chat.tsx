@@ -40,14 +40,25 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
     const ended = open.support && !isSupportOpen(room, desk.me.support?.user_id);
     return (
         <div class="fill" data-testid="chat" onDragEnter={onDragEnter}>
-            <ChatBar app={app} desk={desk} people={people} name={name} dropping={dropping.value} toggle={() => (dropping.value = !dropping.value)} ended={ended} />
+            <ChatBar
+                app={app}
+                desk={desk}
+                people={people}
+                name={name}
+                dropping={dropping.value}
+                toggle={() => (dropping.value = !dropping.value)}
+                ended={ended}
+            />
             <main class="fill">
-                {dropping.value && !ended && <DropArea lifetime_ms={desk.me.retention_ms} send={send} close={() => (dropping.value = false)} />}
+                {dropping.value && !ended && (
+                    <DropArea lifetime_ms={desk.me.retention_ms} send={send} close={() => (dropping.value = false)} />
+                )}
                 <Notices desk={desk} open={open} people={people} />
                 <MessageList app={app} desk={desk} open={open}>
                     <p class="promise">
                         <Icon name="lock" />
-                        {t("encryptedNote", { lifetime: longDuration(desk.me.retention_ms) })} {desk.me.role === "host" && !open.support ? t("recordsNote") : ""}
+                        {t("encryptedNote", { lifetime: longDuration(desk.me.retention_ms) })}{" "}
+                        {desk.me.role === "host" && !open.support ? t("recordsNote") : ""}
                     </p>
                 </MessageList>
                 <UploadList uploads={open.uploads} />
@@ -81,7 +92,15 @@ function ChatBar({ app, desk, people, name, dropping, toggle, ended }: BarProps)
                 {online !== undefined && <p class="note">{online ? t("online") : t("offline")}</p>}
             </div>
             {!ended && (
-                <button type="button" class="plain" aria-label={t("sendFile")} title={t("sendFile")} aria-expanded={dropping} data-testid="file-icon" onClick={toggle}>
+                <button
+                    type="button"
+                    class="plain"
+                    aria-label={t("sendFile")}
+                    title={t("sendFile")}
+                    aria-expanded={dropping}
+                    data-testid="file-icon"
+                    onClick={toggle}
+                >
                     <Icon name="file" />
                 </button>
             )}

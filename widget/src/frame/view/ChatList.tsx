@@ -17,7 +17,11 @@ export function ChatList({ desk, rows }: { desk: Desk; rows: readonly Row[] }): 
             {rows.map((row) => (
                 <li key={row.room.roomId}>
                     <button type="button" class="row" data-testid="open-chat" onClick={() => desk.show(row.room)}>
-                        <Avatar user_id={row.people[0]?.user_id ?? row.room.roomId} name={row.title} online={rowOnline(desk, row)} />
+                        <Avatar
+                            user_id={row.people[0]?.user_id ?? row.room.roomId}
+                            name={row.title}
+                            online={rowOnline(desk, row)}
+                        />
                         <span class="names">
                             <span class="name">{row.title}</span>
                             <span class="note">{rowOnline(desk, row) ? t("online") : t("offline")}</span>

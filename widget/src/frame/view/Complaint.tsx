@@ -15,7 +15,9 @@ export function faultSentence(fault: Fault): string {
         case "too-large":
             return t("fileTooLargeUnknown");
         case "quota":
-            return fault.retryAt === undefined ? (fault.sentence ?? t("fileQuota")) : t("fileQuotaUntil", { time: timeOf(fault.retryAt, Date.now()) });
+            return fault.retryAt === undefined
+                ? (fault.sentence ?? t("fileQuota"))
+                : t("fileQuotaUntil", { time: timeOf(fault.retryAt, Date.now()) });
         case "refused":
             return fault.sentence ?? t("faultRefused");
         case "gone":

@@ -46,7 +46,14 @@ export function DropArea({ lifetime_ms, send, close }: Props): JSX.Element {
                 {t("dropOrChoose")}
             </button>
             <p class="note">{t("dropHint", { lifetime: longDuration(Math.min(lifetime_ms, FILE_LIFETIME_MS)) })}</p>
-            <input ref={input} type="file" multiple hidden data-testid="file-input" onChange={(event) => take(event.currentTarget.files)} />
+            <input
+                ref={input}
+                type="file"
+                multiple
+                hidden
+                data-testid="file-input"
+                onChange={(event) => take(event.currentTarget.files)}
+            />
         </div>
     );
 }

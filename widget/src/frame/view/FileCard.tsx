@@ -36,11 +36,20 @@ export function FileCard({ downloads, info }: Props): JSX.Element {
                     </span>
                     <span class="size">{sizeOf(info.size)}</span>
                 </span>
-                <button type="button" class="plain" data-testid="download" aria-label={t("downloadFile", { name: info.name, size: sizeOf(info.size) })} title={t("download")} onClick={() => void save()}>
+                <button
+                    type="button"
+                    class="plain"
+                    data-testid="download"
+                    aria-label={t("downloadFile", { name: info.name, size: sizeOf(info.size) })}
+                    title={t("download")}
+                    onClick={() => void save()}
+                >
                     <Icon name="download" />
                 </button>
             </div>
-            {state.kind === "loading" && <progress aria-label={t("downloading", { name: info.name })} max={Math.max(1, state.total)} value={state.got} />}
+            {state.kind === "loading" && (
+                <progress aria-label={t("downloading", { name: info.name })} max={Math.max(1, state.total)} value={state.got} />
+            )}
             {state.kind === "failed" && (
                 <p class="failure" role="alert">
                     <Icon name="warning" /> {state.fault === "tampered" ? t("fileTampered") : faultSentence(state.fault)}

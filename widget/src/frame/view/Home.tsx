@@ -22,7 +22,10 @@ export function Home({ app, desk }: { app: App; desk: Desk }): JSX.Element {
             </header>
             <main class="fill">
                 {chatEnabled && <Tabs app={app} desk={desk} />}
-                <div class="home" {...(chatEnabled ? { role: "tabpanel", id: `panel-${tab}`, "aria-labelledby": `tab-${tab}` } : {})}>
+                <div
+                    class="home"
+                    {...(chatEnabled ? { role: "tabpanel", id: `panel-${tab}`, "aria-labelledby": `tab-${tab}` } : {})}
+                >
                     {tab === "support" ? (
                         <SupportTab app={app} desk={desk} />
                     ) : desk.me.role === "participant" ? (
@@ -46,7 +49,8 @@ function Tabs({ app, desk }: { app: App; desk: Desk }): JSX.Element {
         const step = { ArrowRight: 1, ArrowLeft: -1, Home: 0, End: 0 }[event.key];
         if (step === undefined) return;
         event.preventDefault();
-        const other: Tab = event.key === "Home" ? "chats" : event.key === "End" ? "support" : app.tab.value === "chats" ? "support" : "chats";
+        const other: Tab =
+            event.key === "Home" ? "chats" : event.key === "End" ? "support" : app.tab.value === "chats" ? "support" : "chats";
         app.tab.value = other;
         list.current?.querySelector<HTMLElement>(`#tab-${other}`)?.focus();
     };

@@ -12,7 +12,9 @@ export function LiveRegion({ app }: { app: App }): JSX.Element {
         const name = room.getMember(event.getSender() ?? "")?.rawDisplayName ?? "";
         const content = event.getContent();
         const body = String(content["body"] ?? "");
-        sentence = isFile(event) ? t("arrivedFile", { name, file: String(content["filename"] ?? body) }) : t("arrived", { name, text: body });
+        sentence = isFile(event)
+            ? t("arrivedFile", { name, file: String(content["filename"] ?? body) })
+            : t("arrived", { name, text: body });
     }
     return (
         <div class="hidden" aria-live="polite" aria-atomic="true" data-testid="announcer">

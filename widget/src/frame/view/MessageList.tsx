@@ -5,6 +5,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { App } from "../app.ts";
 import type { Desk, OpenChat } from "../chat/desk.ts";
 import type { Message } from "../chat/message.ts";
+import type { Timeline } from "../chat/timeline.ts";
 import { t } from "../text/index.ts";
 import { Bubble } from "./Bubble.tsx";
 import { Icon } from "./icons.tsx";
@@ -27,9 +28,70 @@ export function MessageList({ app, desk, open, children }: Props): JSX.Element {
     const { timeline } = open;
     const box = useRef<HTMLDivElement>(null);
     const atEnd = useSignal(true);
-    const loading = useSignal(false);
     const messages = timeline.messages.value;
     const last = messages[messages.length - 1];
+    const { older, loading } = useOlder(box, timeline, () => atEnd.value);
+    useLayoutEffect(() => {
+        if (box.current && (atEnd.value || last?.mine)) box.current.scrollTop = box.current.scrollHeight;
+    }, [last?.key]);
+    useStayAtEnd(box, () => atEnd.value);
+    useMarkRead(app, open, atEnd.value);
+    const onScroll = (): void => {
+        const view = box.current;
+        if (!view) return;
+        atEnd.value = view.scrollHeight - view.scrollTop - view.clientHeight < END_PX;
+        if (view.scrollTop < END_PX && !atEnd.value) void older();
+    };
+    return (
+        <div class="messages-frame">
+            <div
+                class="messages"
+                ref={box}
+                onScroll={onScroll}
+                tabIndex={0}
+                role="region"
+                aria-label={t("messages")}
+                data-testid="messages"
+            >
+                {timeline.more.value && messages.length > 0 && (
+                    <button type="button" class="secondary older" aria-disabled={loading} onClick={() => void older()}>
+                        {t("older")}
+                    </button>
+                )}
+                {!timeline.more.value || messages.length === 0 ? children : null}
+                <ol>
+                    {messages.map((message, at) => (
+                        <Bubble
+                            key={message.key}
+                            desk={desk}
+                            open={open}
+                            message={message}
+                            first={!continues(messages[at - 1], message)}
+                        />
+                    ))}
+                </ol>
+            </div>
+            {!atEnd.value && messages.length > 0 && (
+                <button
+                    type="button"
+                    class="jump"
+                    aria-label={t("newMessages")}
+                    onClick={() => box.current?.scrollTo({ top: box.current.scrollHeight })}
+                >
+                    <Icon name="down" />
+                </button>
+            )}
+        </div>
+    );
+}
+
+/** Fetches older messages without moving what is being read. */
+function useOlder(
+    box: { current: HTMLElement | null },
+    timeline: Timeline,
+    atEnd: () => boolean,
+): { older(): Promise<void>; loading: boolean } {
+    const loading = useSignal(false);
     const older = async (): Promise<void> => {
         if (loading.value || !timeline.more.value) return;
         loading.value = true;
@@ -41,50 +103,23 @@ export function MessageList({ app, desk, open, children }: Props): JSX.Element {
         } finally {
             loading.value = false;
             requestAnimationFrame(() => {
-                if (box.current && !atEnd.value) box.current.scrollTop += box.current.scrollHeight - height;
+                if (box.current && !atEnd()) box.current.scrollTop += box.current.scrollHeight - height;
             });
         }
     };
     useEffect(() => {
-        if (messages.length < LINES_MIN) void older();
+        if (timeline.messages.value.length < LINES_MIN) void older();
     }, [timeline]);
-    useLayoutEffect(() => {
-        if (box.current && (atEnd.value || last?.mine)) box.current.scrollTop = box.current.scrollHeight;
-    }, [last?.key, last?.body.kind, messages.length, open.uploads.list.value.length]);
-    useStayAtEnd(box, () => atEnd.value);
-    useMarkRead(app, open, atEnd.value);
-    const onScroll = (): void => {
-        const view = box.current;
-        if (!view) return;
-        atEnd.value = view.scrollHeight - view.scrollTop - view.clientHeight < END_PX;
-        if (view.scrollTop < END_PX && !atEnd.value) void older();
-    };
-    return (
-        <div class="messages-frame">
-            <div class="messages" ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label={t("messages")} data-testid="messages">
-                {timeline.more.value && messages.length > 0 && (
-                    <button type="button" class="secondary older" aria-disabled={loading.value} onClick={() => void older()}>
-                        {t("older")}
-                    </button>
-                )}
-                {!timeline.more.value || messages.length === 0 ? children : null}
-                <ol>
-                    {messages.map((message, at) => (
-                        <Bubble key={message.key} desk={desk} open={open} message={message} first={!continues(messages[at - 1], message)} />
-                    ))}
-                </ol>
-            </div>
-            {!atEnd.value && messages.length > 0 && (
-                <button type="button" class="jump" aria-label={t("newMessages")} onClick={() => box.current?.scrollTo({ top: box.current.scrollHeight })}>
-                    <Icon name="down" />
-                </button>
-            )}
-        </div>
-    );
+    return { older, loading: loading.value };
 }
 
 function continues(before: Message | undefined, message: Message): boolean {
-    return before !== undefined && before.sender === message.sender && before.senderName === message.senderName && message.sent_at - before.sent_at < GROUP_MS;
+    return (
+        before !== undefined &&
+        before.sender === message.sender &&
+        before.senderName === message.senderName &&
+        message.sent_at - before.sent_at < GROUP_MS
+    );
 }
 
 /** Pictures that finish loading, and the window that changes its height, must not push the end out of sight. */

@@ -51,7 +51,14 @@ export function ParticipantChats({ desk }: { desk: Desk }): JSX.Element {
                             {plural("unread", row.unread)}
                         </p>
                     )}
-                    <button type="button" class="primary wide" data-focus data-testid="chat-now" aria-disabled={busy.value} onClick={() => void launch()}>
+                    <button
+                        type="button"
+                        class="primary wide"
+                        data-focus
+                        data-testid="chat-now"
+                        aria-disabled={busy.value}
+                        onClick={() => void launch()}
+                    >
                         {busy.value ? <span class="spinner" /> : null}
                         {t("chatNow")}
                     </button>

@@ -74,7 +74,14 @@ function Way({ desk, support, available }: { desk: Desk; support: Support; avail
     return (
         <>
             {(available || current) && (
-                <button type="button" class="primary wide" data-focus data-testid="launch-support" aria-disabled={busy.value} onClick={() => void launch()}>
+                <button
+                    type="button"
+                    class="primary wide"
+                    data-focus
+                    data-testid="launch-support"
+                    aria-disabled={busy.value}
+                    onClick={() => void launch()}
+                >
                     {busy.value ? <span class="spinner" /> : null}
                     {current ? t("continueSupport") : t("launchSupport")}
                 </button>

@@ -28,7 +28,9 @@ function Row({ upload }: { upload: Upload }): JSX.Element {
                         {upload.name}
                     </span>
                     <span class="size">
-                        {state.kind === "uploading" ? t("uploadProgress", { sent: sizeOf(state.sent), total: sizeOf(state.total) }) : sizeOf(upload.size)}
+                        {state.kind === "uploading"
+                            ? t("uploadProgress", { sent: sizeOf(state.sent), total: sizeOf(state.total) })
+                            : sizeOf(upload.size)}
                         {state.kind === "encrypting" && ` · ${t("encrypting")}`}
                     </span>
                 </span>
@@ -37,7 +39,12 @@ function Row({ upload }: { upload: Upload }): JSX.Element {
                         {t("tryAgain")}
                     </button>
                 )}
-                <button type="button" class="plain" aria-label={`${failed ? t("discard") : t("cancel")}: ${upload.name}`} onClick={() => upload.cancel()}>
+                <button
+                    type="button"
+                    class="plain"
+                    aria-label={`${failed ? t("discard") : t("cancel")}: ${upload.name}`}
+                    onClick={() => upload.cancel()}
+                >
                     <Icon name="close" />
                 </button>
             </div>

@@ -44,7 +44,10 @@ function Before({ app }: { app: App }): JSX.Element {
         ready: t("starting"),
         elsewhere: t("elsewhere"),
         over: t("over"),
-        failed: phase.kind === "failed" ? t(({ offline: "failedOffline", identity: "failedIdentity", other: "failedOther" } as const)[phase.reason]) : "",
+        failed:
+            phase.kind === "failed"
+                ? t(({ offline: "failedOffline", identity: "failedIdentity", other: "failedOther" } as const)[phase.reason])
+                : "",
     }[phase.kind];
     const busy = phase.kind === "starting" || phase.kind === "ready";
     return (
@@ -56,7 +59,11 @@ function Before({ app }: { app: App }): JSX.Element {
                 </button>
             </header>
             <main class="before" data-testid="before" data-phase={phase.kind}>
-                {busy ? <span class="spinner" /> : <Icon name={phase.kind === "elsewhere" ? "chat" : phase.kind === "over" ? "lock" : "warning"} class="large" />}
+                {busy ? (
+                    <span class="spinner" />
+                ) : (
+                    <Icon name={phase.kind === "elsewhere" ? "chat" : phase.kind === "over" ? "lock" : "warning"} class="large" />
+                )}
                 <p role="status">{sentence}</p>
                 {phase.kind === "elsewhere" && (
                     <button type="button" class="primary" onClick={() => void app.session.takeOver()}>
