@@ -11,6 +11,7 @@ mod reject;
 pub mod account;
 pub mod changes;
 pub mod keys;
+pub mod media;
 pub mod outbox;
 pub mod platform;
 pub mod policy;

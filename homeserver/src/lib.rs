@@ -11,6 +11,7 @@ pub mod hub;
 pub mod newcomer;
 pub mod passwords;
 pub mod platform;
+pub mod media;
 pub mod start;
 pub mod tasks;
 pub mod workers;

@@ -9,6 +9,7 @@ mod events;
 mod filters;
 mod interactive;
 mod me;
+mod media;
 mod members;
 mod messages;
 mod notifications;
@@ -38,6 +39,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     events::routes,
     filters::routes,
     me::routes,
+    media::routes,
     members::routes,
     messages::routes,
     notifications::routes,
