@@ -1,3 +1,4 @@
 //! What runs beside the requests.
 
 pub mod sessions;
+pub mod expiry;
