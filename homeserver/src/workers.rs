@@ -1,4 +1,4 @@
 //! What runs beside the requests.
 
-pub mod sessions;
 pub mod expiry;
+pub mod sessions;

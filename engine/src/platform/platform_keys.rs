@@ -34,6 +34,35 @@ pub fn create_platform_key(cx: &Cx<'_>, command: &CreatePlatformKey) -> Decided<
     Ok(draft.commit(()))
 }
 
+/// All keys, without the keys themselves, oldest first.
+///
+/// # Errors
+/// [`Stop::Read`].
+pub fn platform_keys(cx: &Cx<'_>) -> Result<Vec<PlatformKeyRow>, Stop> {
+    let rows = tables::PLATFORM_KEYS.scan(cx.view, &()).map(|row| Ok(row?.1.value));
+    let mut rows = rows.collect::<Result<Vec<_>, Stop>>()?;
+    rows.sort_by_key(|row| (row.created, row.id.clone()));
+    Ok(rows)
+}
+
+/// `vestibule keys revoke`: the key opens nothing any more.
+///
+/// # Errors
+/// `M_NOT_FOUND` for an unknown id.
+pub fn revoke_platform_key(cx: &Cx<'_>, id: &str) -> Decided<()> {
+    let mut draft = Draft::new(*cx);
+    for row in tables::PLATFORM_KEYS.scan(cx.view, &()) {
+        let (key, row) = row?;
+        if row.value.id == id {
+            tables::PLATFORM_KEYS.delete(&mut draft.batch, &key);
+        }
+    }
+    if draft.batch.is_empty() {
+        return Err(Reject::not_found("there is no key of this id; `vestibule keys list` shows them").into());
+    }
+    Ok(draft.commit(()))
+}
+
 /// Whose key it is, if it may be used for `scope`.
 ///
 /// # Errors
