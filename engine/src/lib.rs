@@ -7,6 +7,8 @@ mod cx;
 mod decision;
 mod draft;
 mod reject;
+#[cfg(test)]
+mod testing;
 
 pub mod account;
 pub mod changes;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::{Name, Stamp, Topic};
+use journal::{Name, Stamp, Timestamp, Topic};
 use ruma::{
     DeviceId, OwnedDeviceId, OwnedUserId, RoomId, UserId,
     events::{StateEventType, TimelineEventType, room::history_visibility::HistoryVisibility, room::member::MembershipState},
@@ -17,9 +17,12 @@ use crate::{
     room::{self, ClientEvent, Pdu},
     tables::{
         self, AppserviceEventRow, AppserviceReceiptRow, AppserviceToDeviceRow, AppserviceTransactionRow, MemberRow, OpenTransaction,
-        ToDeviceRow,
+        ReceiptRow, ToDeviceRow,
     },
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Events, messages, receipts and device lists in one transaction, each.
 pub const TRANSACTION_ITEMS_MAX: usize = 100;
@@ -122,26 +125,19 @@ pub fn device_list_changed(draft: &mut Draft<'_>, user_id: &UserId, told: &BTree
     }
 }
 
-/// Queues a public read receipt for each service with a user in the room.
-///
-/// # Errors
-/// When the store cannot be read.
-pub fn receipt_written(draft: &mut Draft<'_>, receipt: &AppserviceReceiptRow) -> Result<(), Stop> {
+/// Queues a public read receipt for each service that watches the room or has a user among its joined `members`. It lives
+/// as long as what it is on.
+pub fn receipt_written(draft: &mut Draft<'_>, room_id: &RoomId, receipt: &ReceiptRow, expires: Timestamp, members: &[MemberRow]) {
     let cx = draft.cx();
-    if services(&cx).next().is_none() {
-        return Ok(());
-    }
-    let members = room::joined_members(&cx, &receipt.room_id)?;
     for (id, service) in services(&cx) {
-        let interested = service.interest.room(&receipt.room_id) || members.iter().any(|member| service.interest.user(&member.user_id));
+        let interested = service.interest.room(room_id) || members.iter().any(|member| service.interest.user(&member.user_id));
         if takes_ephemeral(service) && interested {
             let stamp = draft.next_stamp();
-            let key = (cx.name(id), stamp);
-            tables::APPSERVICE_RECEIPTS.put(&mut draft.batch, &key, receipt, cx.text_class(), cx.text_expiry());
+            let row = AppserviceReceiptRow { room_id: room_id.to_owned(), receipt: receipt.clone() };
+            tables::APPSERVICE_RECEIPTS.put(&mut draft.batch, &(cx.name(id), stamp), &row, cx.text_class(), expires);
             draft.batch.wake(topic(&cx, id));
         }
     }
-    Ok(())
 }
 
 /// The transaction a service has to be sent next: the one it has not acknowledged, or a new one over what is queued.
@@ -216,7 +212,7 @@ pub fn read_transaction(cx: &Cx<'_>, service: &str, number: u64) -> Result<Optio
     }
     transaction.to_device = up_to(tables::APPSERVICE_TO_DEVICE.scan(cx.view, &(name,)), open.to_device)?;
     for row in up_to(tables::APPSERVICE_RECEIPTS.scan(cx.view, &(name,)), open.receipts)? {
-        if room::get_event(cx, &row.room_id, &row.event_id)?.is_some() {
+        if room::get_event(cx, &row.room_id, &row.receipt.event_id)?.is_some() {
             transaction.receipts.push(row);
         }
     }

@@ -76,9 +76,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let app = start::open(config, Clock::system(), root_key()?).await?;
     let router = widget::routes(client::routes()).into_router(&app);
-    app.tasks.spawn(workers::expiry::run(app.clone()));
-    app.tasks.spawn(workers::sessions::run(app.clone()));
     app.tasks.spawn(control::serve(app.clone()));
+    workers::start(&app);
     let ending = app.clone();
     app.tasks.spawn(async move {
         tokio::select! {

@@ -13,6 +13,8 @@ mod one_time_keys;
 mod query;
 mod signatures;
 mod signed_json;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub mod backup;
 

@@ -2,12 +2,16 @@
 
 mod account;
 mod account_data;
+mod appservice;
 mod body;
+mod cross_signing;
+mod dehydrated_device;
 mod devices;
 mod directory;
 mod events;
 mod filters;
 mod interactive;
+mod keys;
 mod me;
 mod media;
 mod members;
@@ -19,11 +23,13 @@ mod push_rules;
 mod receipts;
 mod register;
 mod relations;
+mod room_keys;
 mod rooms;
 mod send;
 mod server;
 mod session;
 mod sync;
+mod to_device;
 mod typing;
 mod user_directory;
 mod versions;
@@ -34,10 +40,14 @@ use crate::platform;
 const FAMILIES: &[fn(Routes) -> Routes] = &[
     account::routes,
     account_data::routes,
+    appservice::routes,
+    cross_signing::routes,
+    dehydrated_device::routes,
     devices::routes,
     directory::routes,
     events::routes,
     filters::routes,
+    keys::routes,
     me::routes,
     media::routes,
     members::routes,
@@ -49,11 +59,13 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     receipts::routes,
     register::routes,
     relations::routes,
+    room_keys::routes,
     rooms::routes,
     send::routes,
     server::routes,
     session::routes,
     sync::routes,
+    to_device::routes,
     typing::routes,
     user_directory::routes,
     versions::routes,
