@@ -61,7 +61,7 @@ pub async fn execute(app: &App, order: Order) -> Result<Value, ApiError> {
         Order::Health => app.read(|cx| Ok(json!({ "server": cx.server.name, "batches": cx.view.seq() }))),
         Order::KeysCreate { scopes } => {
             let (id, key) = (app.entropy.id(8), app.entropy.token("vestibule_"));
-            let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes };
+            let scopes = if scopes.is_empty() { vec![Scope::Platform] } else { scopes };
             let command = CreatePlatformKey { id: id.clone(), key: Secret::new(key.clone()), scopes: scopes.clone() };
             app.run(|cx| platform::create_platform_key(cx, &command)).await?;
             Ok(json!({ "id": id, "key": key, "scopes": scopes }))

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::app::App;
-use crate::http::error::until_ms;
+use crate::http::error::{LIMITS_PAGE, until_ms};
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, StreamRequest, json_response};
 use crate::hub::Woken;
 use crate::media::thumbnail::{self, Fit};
@@ -51,7 +51,8 @@ const INLINE_TYPES: [&str; 26] = [
 
 /// This family's calls.
 #[must_use]
-pub fn routes(mut routes: Routes) -> Routes {
+pub fn routes(routes: Routes) -> Routes {
+    let mut routes = routes.raw(Method::GET, LIMITS_PAGE, Access::None, limits);
     for root in ["/_matrix/media/v3", "/_matrix/media/r0"] {
         routes = routes
             .stream(Method::POST, &format!("{root}/upload"), Access::Required, upload)
@@ -74,6 +75,21 @@ pub fn routes(mut routes: Routes) -> Routes {
             .raw(Method::GET, &format!("{root}/thumbnail/{{server}}/{{id}}"), Access::Required, thumbnail);
     }
     routes
+}
+
+/// What `info_uri` of `M_USER_LIMIT_EXCEEDED` points to: the limits, for a person.
+async fn limits(app: App, _: RawRequest) -> Answer {
+    let media = &app.config.media;
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Limits</title><h1>Limits</h1>\
+         <p>One file can have {}; all files of one person in any 24 hours can have {}.</p>\
+         <p>Files can be sent again when earlier ones are older than 24 hours.</p></html>",
+        media.size_max, media.upload_per_day
+    );
+    let mut response = Response::new(Body::from(page));
+    insert(response.headers_mut(), header::CONTENT_TYPE, "text/html; charset=utf-8");
+    insert(response.headers_mut(), header::CONTENT_SECURITY_POLICY, "default-src 'none'");
+    Ok(response)
 }
 
 /// `GET /media/config`: what this user can upload now.
