@@ -90,10 +90,7 @@ async fn changes(app: App, request: Ruma<get_key_changes::v3::Request>) -> Resul
     let user_id = &request.requester()?.user_id;
     let (from, to) = (Token::decode(&request.body.from)?, Token::decode(&request.body.to)?);
     let lists = app.read(|cx| keys::device_lists_between(cx, user_id, from.known(), to.known()))?;
-    let mut response = get_key_changes::v3::Response::new();
-    response.changed = lists.changed.into_iter().collect();
-    response.left = lists.left.into_iter().collect();
-    Ok(response)
+    Ok(get_key_changes::v3::Response::new(lists.changed.into_iter().collect(), lists.left.into_iter().collect()))
 }
 
 /// `POST /keys/signatures/upload`
