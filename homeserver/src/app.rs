@@ -12,6 +12,7 @@ use journal::{Journal as _, Outcome, SealedBatch, View};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::connections::Connections;
 use crate::entropy::Entropy;
 use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
@@ -46,6 +47,8 @@ pub struct Resources {
     pub hub: Hub,
     /// Typing and presence.
     pub ephemeral: Ephemeral,
+    /// Sliding sync's connections.
+    pub connections: Connections,
     /// The configuration.
     pub config: Arc<Config>,
     /// For calls to others: application services, push gateways.

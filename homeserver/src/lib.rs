@@ -5,6 +5,7 @@ pub mod appservices;
 pub mod client;
 pub mod clock;
 pub mod control;
+pub mod connections;
 pub mod entropy;
 pub mod ephemeral;
 pub mod http;

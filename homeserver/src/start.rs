@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
+use crate::connections::Connections;
 use crate::ephemeral::Ephemeral;
 use crate::hub::Hub;
 use crate::passwords::Passwords;
@@ -115,6 +116,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         journal,
         server,
         ephemeral: Ephemeral::new(clock.now()),
+        connections: Connections::default(),
         clock,
         entropy,
         hub,

@@ -13,7 +13,7 @@ use super::{ACCOUNT_DATA_BYTES_MAX, ACCOUNT_DATA_MAX, push_rules};
 use crate::{
     Cx, Decided, Draft, Reject, Stop,
     changes::Change,
-    policy,
+    policy, receipts,
     tables::{self, AccountDataRow, RoomAccountDataRow},
 };
 
@@ -64,6 +64,11 @@ pub fn all_account_data(cx: &Cx<'_>, user_id: &UserId) -> Result<Vec<AccountData
 /// # Errors
 /// `M_NOT_FOUND` when there is none.
 pub fn room_account_data(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId, event_type: &str) -> Result<Box<RawValue>, Stop> {
+    // The one kind that lives with an event, among receipts.
+    if event_type == receipts::FULLY_READ {
+        let marker = receipts::fully_read(cx, user_id, room_id)?.ok_or_else(|| Reject::not_found("nothing has been read here"))?;
+        return Ok(receipts::fully_read_content(&marker.0));
+    }
     let key = (cx.user(user_id), cx.room(room_id), cx.name(event_type));
     let row = tables::ROOM_ACCOUNT_DATA.get(cx.view, &key)?;
     Ok(row.ok_or_else(|| Reject::not_found("there is no account data of this type for this room"))?.value.content)

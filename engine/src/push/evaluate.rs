@@ -165,7 +165,7 @@ impl<'a> Judge<'a> {
         Ok(Some(RoomPowerLevels::new(source, &found.rules.authorization, [create.sender])))
     }
 
-    fn by_rules(&self, rules: &Ruleset, recipient: &Recipient<'_>) -> Result<Option<Verdict>, ReadError> {
+    pub(super) fn by_rules(&self, rules: &Ruleset, recipient: &Recipient<'_>) -> Result<Option<Verdict>, ReadError> {
         let Some(flat) = self.flat() else { return Ok(None) };
         let mut context = PushConditionRoomCtx::new(
             self.occasion.room_id.to_owned(),

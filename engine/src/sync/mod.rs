@@ -2,6 +2,7 @@
 //! ([spec v1.19, Client-Server API § Syncing](https://spec.matrix.org/v1.19/client-server-api/#syncing)).
 //!
 //! [`collect`] gathers it from a view into a [`Collected`]; what a client reads is written from that by [`v3`].
+//! [`sliding`] reads the same windows and states in its own order.
 
 mod collect;
 mod filter;
@@ -15,6 +16,7 @@ mod tests;
 mod token;
 mod window;
 
+pub mod sliding;
 pub mod v3;
 
 pub use collect::collect;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::{ReadError, Stamp, Timestamp};
+use journal::{Name, ReadError, Stamp, Timestamp};
 use ruma::{OwnedRoomId, events::room::member::MembershipState};
 
 use super::{SyncRequest, Token};
@@ -87,8 +87,10 @@ impl Scope {
         let mut rooms = Vec::new();
         let mentioned: BTreeSet<_> = self.rooms.iter().chain(&self.receipts).chain(self.room_account_data.keys()).collect();
         for room_id in mentioned {
-            if let Some(row) = tables::MEMBERSHIPS.get(cx.view, &(user, cx.room(room_id)))? {
-                rooms.push(stamped(row));
+            let room = cx.room(room_id);
+            match tables::MEMBERSHIPS.get(cx.view, &(user, room))? {
+                Some(row) => rooms.push(stamped(row)),
+                None => rooms.extend(forgotten(cx, room_id, user)?),
             }
         }
         rooms.retain(|(_, row)| included(row));
@@ -100,10 +102,30 @@ impl Scope {
         self.everything() || self.rooms.contains(room_id)
     }
 
+    /// Whether anything of the room may be news: events, receipts, account data.
+    pub fn touches(&self, room_id: &ruma::RoomId) -> bool {
+        self.has_events(room_id) || self.receipts.contains(room_id) || self.room_account_data.contains_key(room_id)
+    }
+
     /// Whether a place is past what is known.
     pub fn is_new(&self, stamp: Stamp) -> bool {
         self.since.is_none_or(|token| stamp >= token.position)
     }
+}
+
+/// A room that the user has left and forgotten since: that they left it is still news to their other devices.
+fn forgotten(cx: &Cx<'_>, room_id: &OwnedRoomId, user: Name) -> Result<Option<(Stamp, MembershipRow)>, ReadError> {
+    let found = tables::MEMBERS.get(cx.view, &(cx.room(room_id), user))?;
+    Ok(found.filter(|row| is_left(&row.value.membership)).map(|row| {
+        let membership = MembershipRow {
+            room_id: room_id.clone(),
+            membership: row.value.membership,
+            index: row.value.index,
+            sender: row.value.user_id,
+            stripped_state: Vec::new(),
+        };
+        (Stamp::of_row(row.version, row.value.index), membership)
+    }))
 }
 
 /// Whether the membership puts a room among those the user has left.

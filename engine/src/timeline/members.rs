@@ -12,7 +12,7 @@ use crate::{
     Cx, Reject, Stop,
     room::{self, ClientEvent, Viewer},
     sync::Token,
-    tables::MemberRow,
+    tables::{self, MemberRow},
 };
 
 /// What is asked for.
@@ -36,7 +36,10 @@ pub struct MembersRequest<'a> {
 /// `M_FORBIDDEN` when the user may not read the room.
 pub fn members(cx: &Cx<'_>, request: &MembersRequest<'_>) -> Result<Vec<Box<RawValue>>, Stop> {
     let viewer = Viewer::reader(cx, request.room_id, request.user_id)?;
-    let at = request.at.map_or(Stamp::MAX, |token| token.known()).min(viewer.end());
+    let at = match request.at {
+        Some(token) => token.known().max(beginning(cx, request.room_id)?).min(viewer.end()),
+        None => viewer.end(),
+    };
     let at = Some(at).filter(|at| *at != Stamp::MAX);
     let mut state = room::whole_state(cx, request.room_id, at)?;
     state.retain(|(_, pdu)| {
@@ -48,6 +51,13 @@ pub fn members(cx: &Cx<'_>, request: &MembersRequest<'_>) -> Result<Vec<Box<RawV
     });
     state.sort_unstable_by_key(|(stamp, _)| *stamp);
     Ok(state.iter().map(|(_, pdu)| ClientEvent::new(pdu).in_room(request.room_id).to_raw()).collect())
+}
+
+/// When the room had been made. A token from before that, as the first events of a timeline have it, means this.
+fn beginning(cx: &Cx<'_>, room_id: &RoomId) -> Result<Stamp, Stop> {
+    let key = (cx.room(room_id), cx.name("m.room.create"), cx.name(""));
+    let create = tables::STATE.get(cx.view, &key)?;
+    Ok(create.map_or(Stamp::ZERO, |row| Stamp::end_of(row.value.stamp(row.version).seq)))
 }
 
 /// Who is in a room, with the names and pictures they have there.

@@ -64,9 +64,12 @@ async fn messages(app: App, request: RawRequest) -> Answer {
     }
     let query: Query = request.query()?;
     let filter = event_filter(query.filter.as_deref())?;
+    let (requester, room_id) = (request.requester()?, room_id(&request)?);
+    // Whether they may read the room comes first: a stranger learns nothing by a wrong argument.
+    app.read(|cx| engine::room::Viewer::reader(cx, &room_id, &requester.user_id).map(drop))?;
     let asked = MessagesRequest {
-        requester: request.requester()?,
-        room_id: &room_id(&request)?,
+        requester,
+        room_id: &room_id,
         from: token(query.from.as_deref())?,
         to: token(query.to.as_deref())?,
         direction: direction(query.dir.as_deref())?,

@@ -28,6 +28,7 @@ mod rooms;
 mod send;
 mod server;
 mod session;
+mod sliding_sync;
 mod sync;
 mod to_device;
 mod typing;
@@ -64,6 +65,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     send::routes,
     server::routes,
     session::routes,
+    sliding_sync::routes,
     sync::routes,
     to_device::routes,
     typing::routes,

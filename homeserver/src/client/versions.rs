@@ -28,6 +28,7 @@ async fn versions(_: App, _: RawRequest) -> Answer {
             "org.matrix.msc2285.stable": true,
             "org.matrix.msc3916.stable": true,
             "org.matrix.msc3814": true,
+            "org.matrix.simplified_msc3575": true,
             "org.matrix.msc1763": true,
             "fi.mau.msc2659.stable": true,
         },
