@@ -23,6 +23,8 @@ pub mod class {
     pub const MINUTES: Class = Class(3);
     /// The short queue of an appservice's or push gateway's deliveries.
     pub const OUTBOX: Class = Class(4);
+    /// What is counted over 24 hours, whatever L is: uploads, and promises of them.
+    pub const DAY: Class = Class(5);
 }
 
 /// The Megolm rotation period set in rooms that Vestibule makes (one hour): keys for a message sent just before a

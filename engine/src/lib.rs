@@ -7,10 +7,13 @@ mod cx;
 mod decision;
 mod draft;
 mod reject;
+#[cfg(test)]
+mod testing;
 
 pub mod account;
 pub mod changes;
 pub mod keys;
+pub mod media;
 pub mod outbox;
 pub mod platform;
 pub mod policy;

@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::{Name, Stamp, Topic};
+use journal::{Name, Stamp, Timestamp, Topic};
 use ruma::{
     DeviceId, OwnedDeviceId, OwnedUserId, RoomId, UserId,
-    events::{StateEventType, TimelineEventType, room::history_visibility::HistoryVisibility, room::member::MembershipState},
+    events::{
+        StateEventType, TimelineEventType, room::history_visibility::HistoryVisibility, room::member::MembershipState,
+    },
 };
 use serde_json::value::RawValue;
 
@@ -16,10 +18,13 @@ use crate::{
     Appservice, Cx, Decided, Decision, Draft, MEGOLM_ROTATION_MS, Stop, class, keys,
     room::{self, ClientEvent, Pdu},
     tables::{
-        self, AppserviceEventRow, AppserviceReceiptRow, AppserviceToDeviceRow, AppserviceTransactionRow, MemberRow, OpenTransaction,
-        ToDeviceRow,
+        self, AppserviceEventRow, AppserviceReceiptRow, AppserviceToDeviceRow, AppserviceTransactionRow, MemberRow,
+        OpenTransaction, ReceiptRow, ToDeviceRow,
     },
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Events, messages, receipts and device lists in one transaction, each.
 pub const TRANSACTION_ITEMS_MAX: usize = 100;
@@ -35,7 +40,11 @@ pub fn topic(cx: &Cx<'_>, service: &str) -> Topic {
 
 fn services<'a>(cx: &Cx<'a>) -> impl Iterator<Item = (&'a str, &'a Appservice)> + use<'a> {
     // A service without a URL wants to be sent nothing.
-    cx.server.appservices.iter().filter(|(_, service)| service.registration.url.is_some()).map(|(id, service)| (id.as_str(), service))
+    cx.server
+        .appservices
+        .iter()
+        .filter(|(_, service)| service.registration.url.is_some())
+        .map(|(id, service)| (id.as_str(), service))
 }
 
 /// Whether a service is sent messages to devices, key counts, device lists and receipts of its users.
@@ -63,7 +72,13 @@ pub fn event_appended(draft: &mut Draft<'_>, room_id: &RoomId, pdu: &Pdu, member
     Ok(())
 }
 
-fn is_interested(cx: &Cx<'_>, service: &Appservice, room_id: &RoomId, pdu: &Pdu, members: &[MemberRow]) -> Result<bool, Stop> {
+fn is_interested(
+    cx: &Cx<'_>,
+    service: &Appservice,
+    room_id: &RoomId,
+    pdu: &Pdu,
+    members: &[MemberRow],
+) -> Result<bool, Stop> {
     let wants = &service.interest;
     if wants.room(room_id) || wants.user(&pdu.sender) {
         return Ok(true);
@@ -99,11 +114,14 @@ fn is_interested(cx: &Cx<'_>, service: &Appservice, room_id: &RoomId, pdu: &Pdu,
 /// message belongs into the device's own queue.
 pub fn to_device_queued(draft: &mut Draft<'_>, user_id: &UserId, device_id: &DeviceId, message: &ToDeviceRow) -> bool {
     let cx = draft.cx();
-    let Some((id, _)) = services(&cx).find(|(_, service)| takes_ephemeral(service) && service.interest.user_exclusive(user_id)) else {
+    let Some((id, _)) =
+        services(&cx).find(|(_, service)| takes_ephemeral(service) && service.interest.user_exclusive(user_id))
+    else {
         return false;
     };
     let stamp = draft.next_stamp();
-    let row = AppserviceToDeviceRow { user_id: user_id.to_owned(), device_id: device_id.to_owned(), message: message.clone() };
+    let row =
+        AppserviceToDeviceRow { user_id: user_id.to_owned(), device_id: device_id.to_owned(), message: message.clone() };
     let expires = cx.text_expiry().plus_ms(MEGOLM_ROTATION_MS);
     tables::APPSERVICE_TO_DEVICE.put(&mut draft.batch, &(cx.name(id), stamp), &row, class::TO_DEVICE, expires);
     draft.batch.wake(topic(&cx, id));
@@ -122,26 +140,26 @@ pub fn device_list_changed(draft: &mut Draft<'_>, user_id: &UserId, told: &BTree
     }
 }
 
-/// Queues a public read receipt for each service with a user in the room.
-///
-/// # Errors
-/// When the store cannot be read.
-pub fn receipt_written(draft: &mut Draft<'_>, receipt: &AppserviceReceiptRow) -> Result<(), Stop> {
+/// Queues a public read receipt for each service that watches the room or has a user among its joined `members`. It lives
+/// as long as what it is on.
+pub fn receipt_written(
+    draft: &mut Draft<'_>,
+    room_id: &RoomId,
+    receipt: &ReceiptRow,
+    expires: Timestamp,
+    members: &[MemberRow],
+) {
     let cx = draft.cx();
-    if services(&cx).next().is_none() {
-        return Ok(());
-    }
-    let members = room::joined_members(&cx, &receipt.room_id)?;
     for (id, service) in services(&cx) {
-        let interested = service.interest.room(&receipt.room_id) || members.iter().any(|member| service.interest.user(&member.user_id));
+        let interested =
+            service.interest.room(room_id) || members.iter().any(|member| service.interest.user(&member.user_id));
         if takes_ephemeral(service) && interested {
             let stamp = draft.next_stamp();
-            let key = (cx.name(id), stamp);
-            tables::APPSERVICE_RECEIPTS.put(&mut draft.batch, &key, receipt, cx.text_class(), cx.text_expiry());
+            let row = AppserviceReceiptRow { room_id: room_id.to_owned(), receipt: receipt.clone() };
+            tables::APPSERVICE_RECEIPTS.put(&mut draft.batch, &(cx.name(id), stamp), &row, cx.text_class(), expires);
             draft.batch.wake(topic(&cx, id));
         }
     }
-    Ok(())
 }
 
 /// The transaction a service has to be sent next: the one it has not acknowledged, or a new one over what is queued.
@@ -208,7 +226,10 @@ pub fn read_transaction(cx: &Cx<'_>, service: &str, number: u64) -> Result<Optio
     let name = cx.name(service);
     let row = tables::APPSERVICE_TRANSACTIONS.get(cx.view, &(name,))?.map(|row| row.value);
     let Some(open) = row.filter(|row| row.number == number).and_then(|row| row.open) else { return Ok(None) };
-    let mut transaction = Transaction { device_lists: open.device_lists.iter().map(|(user_id, _)| user_id.clone()).collect(), ..Transaction::default() };
+    let mut transaction = Transaction {
+        device_lists: open.device_lists.iter().map(|(user_id, _)| user_id.clone()).collect(),
+        ..Transaction::default()
+    };
     for row in up_to(tables::APPSERVICE_EVENTS.scan(cx.view, &(name,)), open.events)? {
         if let Some(event) = room::get_event(cx, &row.room_id, &row.event_id)? {
             transaction.events.push(ClientEvent::of_row(&event.row, cx.now()).in_room(&row.room_id).to_raw());
@@ -216,7 +237,7 @@ pub fn read_transaction(cx: &Cx<'_>, service: &str, number: u64) -> Result<Optio
     }
     transaction.to_device = up_to(tables::APPSERVICE_TO_DEVICE.scan(cx.view, &(name,)), open.to_device)?;
     for row in up_to(tables::APPSERVICE_RECEIPTS.scan(cx.view, &(name,)), open.receipts)? {
-        if room::get_event(cx, &row.room_id, &row.event_id)?.is_some() {
+        if room::get_event(cx, &row.room_id, &row.receipt.event_id)?.is_some() {
             transaction.receipts.push(row);
         }
     }
@@ -226,7 +247,10 @@ pub fn read_transaction(cx: &Cx<'_>, service: &str, number: u64) -> Result<Optio
     Ok(Some(transaction))
 }
 
-fn up_to<V: serde::de::DeserializeOwned>(rows: journal::Scan<'_, (Name, Stamp), V>, last: Option<Stamp>) -> Result<Vec<V>, Stop> {
+fn up_to<V: serde::de::DeserializeOwned>(
+    rows: journal::Scan<'_, (Name, Stamp), V>,
+    last: Option<Stamp>,
+) -> Result<Vec<V>, Stop> {
     let mut values = Vec::new();
     let Some(last) = last else { return Ok(values) };
     for found in rows {

@@ -52,7 +52,8 @@ pub fn send(cx: &Cx<'_>, command: &SendToDevice) -> Decided<()> {
             continue;
         }
         for (device_id, content) in devices {
-            let message = ToDeviceRow { sender: sender.clone(), event_type: command.event_type.clone(), content: content.clone() };
+            let message =
+                ToDeviceRow { sender: sender.clone(), event_type: command.event_type.clone(), content: content.clone() };
             for device_id in targets(cx, user_id, device_id)? {
                 queued += 1;
                 if queued > MESSAGES_PER_REQUEST_MAX {
@@ -70,7 +71,8 @@ fn targets(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceIdOrAllDevices) -> R
     let dehydrated = tables::DEHYDRATED_DEVICES.get(cx.view, &(user,))?.map(|row| row.value.device_id);
     match device_id {
         DeviceIdOrAllDevices::DeviceId(device_id) => {
-            let known = dehydrated.as_ref() == Some(device_id) || tables::DEVICES.exists(cx.view, &(user, cx.device(device_id)))?;
+            let known =
+                dehydrated.as_ref() == Some(device_id) || tables::DEVICES.exists(cx.view, &(user, cx.device(device_id)))?;
             Ok(if known { vec![device_id.clone()] } else { Vec::new() })
         }
         DeviceIdOrAllDevices::AllDevices => {
@@ -111,7 +113,14 @@ pub struct Page {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn read(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId, from: Stamp, to: Stamp, limit: usize) -> Result<Page, Stop> {
+pub fn read(
+    cx: &Cx<'_>,
+    user_id: &UserId,
+    device_id: &DeviceId,
+    from: Stamp,
+    to: Stamp,
+    limit: usize,
+) -> Result<Page, Stop> {
     let (user, device): (Name, Name) = (cx.user(user_id), cx.device(device_id));
     let mut page = Page { messages: Vec::new(), next: from, more: false };
     for found in tables::TO_DEVICE.scan_from(cx.view, &(user, device), &(user, device, from.next())) {

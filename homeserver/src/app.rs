@@ -9,6 +9,7 @@ use config::Config;
 use engine::account::{self, Authenticated, Credentials, Secret};
 use engine::{Cx, Decided, Decision, Requester, Stop};
 use journal::{Journal as _, Outcome, SealedBatch, View};
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::connections::Connections;
@@ -18,10 +19,11 @@ use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
 use crate::passwords::Passwords;
+use crate::media::MediaStore;
 use crate::tasks::Tasks;
 
 /// The journal that the server runs on.
-pub type Store = journal::MemoryJournal;
+pub type Store = journal::rocks::RocksJournal;
 
 /// How often a command is decided anew because something it rests on has changed meanwhile. Each conflict means that
 /// somebody else's commit went through, so this is reached only under a load that a 503 answers better.
@@ -51,6 +53,10 @@ pub struct Resources {
     pub config: Arc<Config>,
     /// For calls to others: application services, push gateways.
     pub http: reqwest::Client,
+    /// Files.
+    pub media: MediaStore,
+    /// Turns at making thumbnails.
+    pub thumbnails: Semaphore,
     /// Running tasks.
     pub tasks: Tasks,
     /// Memory for request bodies.
@@ -97,7 +103,7 @@ impl App {
         Ok(read(&Cx::new(&view, &self.server))?)
     }
 
-    /// Runs a command: decides from a fresh view, commits, waits for the disk, wakes. Decides again when something that the
+    /// Runs a command: decides from a fresh view, commits, waits for the disk. Decides again when something that the
     /// decision rests on has changed; `decide` is therefore called once or more and must not act by itself.
     ///
     /// # Errors
@@ -171,15 +177,8 @@ impl App {
         })
     }
 
-    /// Commits and wakes; false on a conflict.
+    /// Commits; false on a conflict. The journal's writer wakes the batch's topics, whether or not this task is still there.
     async fn commit(&self, batch: SealedBatch) -> Result<bool, ApiError> {
-        let topics = batch.wake.clone();
-        match self.journal.commit(batch).await? {
-            Outcome::Conflict { .. } => Ok(false),
-            Outcome::Committed(_) => {
-                self.hub.wake(&topics);
-                Ok(true)
-            }
-        }
+        Ok(matches!(self.journal.commit(batch).await?, Outcome::Committed(_)))
     }
 }

@@ -9,6 +9,7 @@ use engine::{Appservice, Interest};
 use regex::Regex;
 use ruma::api::appservice::{Namespace, Registration};
 use ruma::{OwnedUserId, RoomId, ServerName, UserId};
+use serde::Deserialize;
 
 /// A registration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +42,23 @@ pub fn load(files: &[PathBuf], server: &ServerName) -> Result<BTreeMap<String, A
     Ok(appservices)
 }
 
+/// What registrations had before the specification took it over.
+#[derive(Deserialize)]
+struct OlderNames {
+    #[serde(default, rename = "de.sorunome.msc2409.push_ephemeral")]
+    push_ephemeral: bool,
+}
+
 fn read(file: &Path, server: &ServerName) -> Result<Appservice, String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     // The YAML library quotes what it read: a token could be in it, so only the place is told.
-    let registration: Registration = serde_yaml_ng::from_str(&text).map_err(|error| match error.location() {
+    let not_a_registration = |error: serde_yaml_ng::Error| match error.location() {
         Some(place) => format!("not a registration (line {})", place.line()),
         None => "not a registration: id, url, as_token, hs_token, sender_localpart and namespaces are needed".to_owned(),
-    })?;
+    };
+    let mut registration: Registration = serde_yaml_ng::from_str(&text).map_err(not_a_registration)?;
+    let older: OlderNames = serde_yaml_ng::from_str(&text).map_err(not_a_registration)?;
+    registration.receive_ephemeral |= older.push_ephemeral;
     let user_id = UserId::parse_with_server_name(registration.sender_localpart.as_str(), server)
         .map_err(|_| "sender_localpart is not the first part of a user id".to_owned())?;
     let namespaces = &registration.namespaces;
@@ -153,6 +164,14 @@ namespaces:
         assert!(interest.user(user_id!("@guest1:localhost")) && !interest.user_exclusive(user_id!("@guest1:localhost")));
         assert!(!interest.user(user_id!("@not_desk_1:localhost")));
         assert!(interest.room(room_id!("!watched")) && !interest.room(room_id!("!watched2:localhost")));
+    }
+
+    #[test]
+    fn receipts_and_messages_to_devices_are_asked_for_under_the_old_name_too() {
+        let asks = |text: &str| loaded(&[text]).expect("loads")["support"].registration.receive_ephemeral;
+        assert!(!asks(SUPPORT));
+        assert!(asks(&format!("{SUPPORT}receive_ephemeral: true\n")));
+        assert!(asks(&format!("{SUPPORT}de.sorunome.msc2409.push_ephemeral: true\n")));
     }
 
     #[test]

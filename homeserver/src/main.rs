@@ -1,46 +1,22 @@
 //! `vestibule`: the homeserver and its commands.
 
-use std::path::PathBuf;
+mod cli;
+
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::Parser as _;
 use config::{Config, LogFormat, Vars, homeserver::PREFIX};
 use homeserver::clock::Clock;
-use homeserver::{client, http, start};
+use homeserver::start::ROOT_KEY_VARIABLE;
+use homeserver::{client, control, http, start, widget, workers};
+use journal::RootKey;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A slim Matrix homeserver for waiting rooms.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    /// The configuration file; the defaults and the environment without one.
-    #[arg(long, short, global = true, env = "VESTIBULE_CONFIG")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Runs the server until SIGTERM or SIGINT.
-    Serve,
-    /// The configuration.
-    #[command(subcommand)]
-    Config(ConfigCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Prints every key with its default and what it means.
-    Example,
-    /// Says whether the configuration can be used.
-    Check,
-}
+use cli::{Arguments, Command, ConfigCommand};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments) {
+    match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vestibule: {error:#}");
@@ -56,16 +32,28 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let config = Config::load(arguments.config.as_deref(), Vars::of_process(PREFIX))?;
     match arguments.command {
+        Command::Serve => {
+            log(&config)?;
+            runtime()?.block_on(serve(config))
+        }
         Command::Config(_) => {
             println!("the configuration can be used");
             Ok(())
         }
-        Command::Serve => {
-            log(&config)?;
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
-            runtime.block_on(serve(config))
-        }
+        Command::Doctor => cli::doctor(config, arguments.json, root_key()),
+        Command::Keys(command) => cli::order(config, command.into(), arguments.json, root_key()?),
+        Command::Retention(command) => cli::order(config, command.into(), arguments.json, root_key()?),
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system gave no threads")
+}
+
+/// The root key, where it comes in the environment instead of a file.
+fn root_key() -> anyhow::Result<Option<RootKey>> {
+    let Some(text) = std::env::var_os(ROOT_KEY_VARIABLE) else { return Ok(None) };
+    RootKey::parse(text.as_encoded_bytes()).map(Some).context(ROOT_KEY_VARIABLE)
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {
@@ -79,16 +67,17 @@ fn log(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let addresses = config.server.listen.addresses().to_vec();
-    // Before anything else: two signals at start must not kill it half-way, and as PID 1 there is no default handler.
+    // Before anything else: a signal at the start must not kill it half-way, and PID 1 has no handlers but its own.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let app = start::open(config, Clock::system(), None).await?;
+    let addresses = config.server.listen.addresses().to_vec();
     let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(http::listen::bind(address).await?);
-        tracing::info!(%address, "listening");
+    for address in &addresses {
+        listeners.push(http::listen::bind(*address).await?);
     }
-    let router = client::routes().into_router(&app);
+    let app = start::open(config, Clock::system(), root_key()?).await?;
+    let router = widget::routes(client::routes()).into_router(&app);
+    app.tasks.spawn(control::serve(app.clone()));
+    workers::start(&app);
     let ending = app.clone();
     app.tasks.spawn(async move {
         tokio::select! {
@@ -96,11 +85,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
             () = ending.tasks.ended() => {}
         }
-        tracing::info!("ending: waiting for running requests");
+        tracing::info!("ending: letting running requests finish");
         ending.end();
     });
+    for address in addresses {
+        tracing::info!(%address, "listening");
+    }
     http::listen::serve(&app, listeners, router).await;
     app.end();
     app.tasks.wait().await;
+    app.journal.close().context("the journal did not close cleanly (nothing that was answered is lost)")?;
     Ok(())
 }

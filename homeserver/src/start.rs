@@ -10,9 +10,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use config::Config;
 use engine::tables::{SERVER, ServerRow};
 use engine::{MEGOLM_ROTATION_MS, MINUTES_MS};
+use journal::rocks::{OnCommit, Options};
 use journal::{Batch, ClassTable, Journal as _, Keyring, Outcome, Retention, RootKey, Sealer};
 use ruma::signatures::Ed25519KeyPair;
 use ruma::{OwnedServerName, RoomVersionId};
+use tokio::sync::Semaphore;
 
 use crate::app::{App, Resources, Store};
 use crate::appservices;
@@ -24,6 +26,7 @@ use crate::connections::Connections;
 use crate::ephemeral::Ephemeral;
 use crate::hub::Hub;
 use crate::passwords::Passwords;
+use crate::media::MediaStore;
 use crate::tasks::Tasks;
 
 /// Where an operator can put the root key instead of a file; read by `main`.
@@ -55,6 +58,12 @@ pub enum StartError {
     /// The journal.
     #[error("the journal cannot be used: {0}")]
     Journal(String),
+    /// The store below the journal.
+    #[error("the journal cannot be opened: {0}")]
+    Store(#[from] journal::rocks::StoreError),
+    /// Files.
+    #[error(transparent)]
+    Media(#[from] crate::media::StoreError),
     /// The keyring.
     #[error(transparent)]
     Keyring(#[from] journal::KeyringError),
@@ -84,7 +93,11 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         None => root_key_file(&config.server.root_key, data)?,
     };
     let sealer = Sealer::new(keyring(&data.join("keyring"), &root_key)?, classes(&config));
-    let journal = Store::new(sealer);
+    let hub = Hub::default();
+    let waker = hub.clone();
+    let on_commit: OnCommit = Arc::new(move |_, topics| waker.wake(topics));
+    let options = Options { on_commit: Some(on_commit), ..Options::default() };
+    let journal = Store::open(&data.join("journal"), sealer, options)?;
     let row = server_row(&journal, &config, &clock, entropy).await?;
     let server = Arc::new(server(&config, &row)?);
 
@@ -96,6 +109,9 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         .map_err(|error| StartError::Mismatch(error.to_string()))?;
     let rates = Rates::new(&config.limits, &clock);
     let passwords = Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
+    let tasks = Tasks::default();
+    let media = MediaStore::open(&config.media_store(), classes(&config), clock.clone(), entropy, tasks.clone())?;
+    let thumbnails = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let app = App::new(Resources {
         journal,
         server,
@@ -103,10 +119,12 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         connections: Connections::default(),
         clock,
         entropy,
-        hub: Hub::default(),
+        hub,
         config: Arc::new(config),
         http,
-        tasks: Tasks::default(),
+        media,
+        thumbnails,
+        tasks,
         bodies: Bodies::default(),
         passwords,
         rates,
@@ -120,7 +138,8 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
 #[must_use]
 pub fn classes(config: &Config) -> ClassTable {
     let lifetime_ms = config.retention.lifetime.as_ms();
-    let lifetimes = [lifetime_ms, lifetime_ms + MEGOLM_ROTATION_MS, lifetime_ms, MINUTES_MS, lifetime_ms + OUTBOX_MARGIN_MS];
+    let (to_device, outbox) = (lifetime_ms + MEGOLM_ROTATION_MS, lifetime_ms + OUTBOX_MARGIN_MS);
+    let lifetimes = [lifetime_ms, to_device, lifetime_ms, MINUTES_MS, outbox, engine::media::DAY_MS];
     let retentions = lifetimes.into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
     ClassTable::new(config.retention.slot.as_ms(), retentions)
 }

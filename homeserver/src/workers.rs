@@ -1,3 +1,16 @@
 //! What runs beside the requests.
 
+pub mod appservices;
+pub mod backups;
+pub mod expiry;
 pub mod sessions;
+
+use crate::app::App;
+
+/// Starts all of it.
+pub fn start(app: &App) {
+    appservices::start(app);
+    backups::start(app);
+    app.tasks.spawn(expiry::run(app.clone()));
+    app.tasks.spawn(sessions::run(app.clone()));
+}

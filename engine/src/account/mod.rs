@@ -16,6 +16,9 @@ mod users;
 pub mod profile;
 
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use ruma::OwnedDeviceId;

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use journal::{Name, ReadError, Row};
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Cx, Decided, Decision, Draft, Reject, Stop,
+    Cx, Decided, Decision, Draft, MEGOLM_ROTATION_MS, Reject, Stop, class,
     tables::{self, BackupKeyRow, BackupRow},
 };
 
@@ -181,8 +181,12 @@ pub fn put_keys(cx: &Cx<'_>, user_id: &UserId, version: &str, rooms: &RoomKeys) 
                 None => added += 1,
             }
             changed = true;
-            let row =
-                BackupKeyRow { room_id: room_id.clone(), session_id: session_id.clone(), written: cx.now(), data: data.clone() };
+            let row = BackupKeyRow {
+                room_id: room_id.clone(),
+                session_id: session_id.clone(),
+                written: cx.now(),
+                data: data.clone(),
+            };
             tables::BACKUP_KEYS.put(&mut draft.batch, &key, &row);
         }
     }
@@ -229,22 +233,40 @@ pub fn delete_keys(cx: &Cx<'_>, user_id: &UserId, version: &str, selection: &Sel
     Ok(draft.commit(Counted { count: backup.count, etag: backup.etag, more }))
 }
 
-/// Notes in the batch that appends an encrypted event which Megolm session it needs (D9). Rewritten by every message, so the
-/// row lives as long as the last one.
-pub fn ciphertext_appended(draft: &mut Draft<'_>, room_id: &RoomId, session_id: &str) {
-    let cx = draft.cx();
-    let key = (cx.room(room_id), cx.name(session_id));
-    tables::MEGOLM_SESSIONS.put(&mut draft.batch, &key, &(), cx.text_class(), cx.text_expiry());
-}
+/// How much longer than its last message a session counts as needed: its row is rewritten this seldom, not with every message.
+const SESSION_SLACK_MS: u64 = MEGOLM_ROTATION_MS;
 
-/// Deletes keys of the user's backups whose last ciphertext has expired (D9), in steps. A key counts as needed for L after it
-/// was written: it may have come before the message that needs it.
+/// Notes in the batch that appends an encrypted event which Megolm session it needs (D9): the row lives as long as the last
+/// such event, and up to [`SESSION_SLACK_MS`] longer.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn expire_keys(cx: &Cx<'_>, user_id: &OwnedUserId) -> Decided<bool> {
+pub fn ciphertext_appended(draft: &mut Draft<'_>, room_id: &RoomId, session_id: &str) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    let key = (cx.room(room_id), cx.name(session_id));
+    let needed = cx.text_expiry();
+    if tables::MEGOLM_SESSIONS.get(cx.view, &key)?.is_none_or(|row| row.expires < needed) {
+        // Its class lives that much longer than messages do.
+        tables::MEGOLM_SESSIONS.put(&mut draft.batch, &key, &(), class::TO_DEVICE, needed.plus_ms(SESSION_SLACK_MS));
+    }
+    Ok(())
+}
+
+/// The users who have, or have had, a key backup: for a sweep, as [`expire_keys`] knows them.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn users_with_backups(cx: &Cx<'_>) -> Result<Vec<Name>, ReadError> {
+    tables::BACKUP_COUNTERS.scan(cx.view, &()).map(|found| found.map(|((user,), _)| user)).collect()
+}
+
+/// Deletes keys of a user's backups whose last ciphertext has expired (D9), in steps: `true` when more may be left. A key
+/// counts as needed for L after it was written: it may have come before the message that needs it.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn expire_keys(cx: &Cx<'_>, user: Name) -> Decided<bool> {
     let mut draft = Draft::new(*cx);
-    let user = cx.user(user_id);
     let mut budget = KEYS_PER_BATCH_MAX;
     for found in tables::BACKUPS.scan(cx.view, &(user,)) {
         let ((_, number), backup) = found?;
@@ -289,7 +311,8 @@ impl KeyRank {
 }
 
 fn rank(data: &RawValue) -> Result<KeyRank, Reject> {
-    serde_json::from_str(data.get()).map_err(|error| Reject::BadJson(format!("this is not a backed-up room key: {error}").into()))
+    serde_json::from_str(data.get())
+        .map_err(|error| Reject::BadJson(format!("this is not a backed-up room key: {error}").into()))
 }
 
 fn find(cx: &Cx<'_>, user_id: &UserId, version: &str) -> Result<(u64, Row<BackupRow>), Stop> {
@@ -309,12 +332,19 @@ fn selected<'v>(cx: &Cx<'v>, user_id: &UserId, number: u64, selection: &Selectio
         Selection::Room(room_id) => Box::new(tables::BACKUP_KEYS.scan(cx.view, &(user, number, cx.room(room_id)))),
         Selection::Session(room_id, session_id) => {
             let key = (user, number, cx.room(room_id), cx.name(session_id));
-            Box::new(tables::BACKUP_KEYS.get(cx.view, &key).transpose().map(move |row| row.map(|row| (key, row))).into_iter())
+            Box::new(
+                tables::BACKUP_KEYS.get(cx.view, &key).transpose().map(move |row| row.map(|row| (key, row))).into_iter(),
+            )
         }
     }
 }
 
-fn delete_selected(draft: &mut Draft<'_>, user_id: &UserId, number: u64, selection: &Selection) -> Result<(u64, bool), Stop> {
+fn delete_selected(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    number: u64,
+    selection: &Selection,
+) -> Result<(u64, bool), Stop> {
     let cx = draft.cx();
     let mut deleted = 0;
     for found in selected(&cx, user_id, number, selection) {

@@ -140,7 +140,9 @@ fn put(draft: &mut Draft<'_>, user_id: &UserId, new: Vec<(SigningKeyUsage, NewKe
 fn check_key(user_id: &UserId, usage: SigningKeyUsage, raw: &Raw<CrossSigningKey>) -> Result<NewKey, Reject> {
     let name = usage.as_str();
     let wrong = |what: &str| Reject::InvalidParam(format!("the {name} key {what}").into());
-    let typed = raw.deserialize().map_err(|error| Reject::BadJson(format!("the {name} key is not of the right form: {error}").into()))?;
+    let typed = raw
+        .deserialize()
+        .map_err(|error| Reject::BadJson(format!("the {name} key is not of the right form: {error}").into()))?;
     if typed.user_id != user_id {
         return Err(wrong("is of another user"));
     }

@@ -79,7 +79,9 @@ pub(super) fn put_device_keys(
         .deserialize()
         .map_err(|error| Reject::BadJson(format!("device_keys is not of the right form: {error}").into()))?;
     if typed.user_id != user_id || typed.device_id != device_id {
-        return Err(Reject::invalid_param("device_keys are of another user or device: a device uploads its own keys only").into());
+        return Err(
+            Reject::invalid_param("device_keys are of another user or device: a device uploads its own keys only").into()
+        );
     }
     let mut keys = signed_json::parse(raw)?;
     // What the server says about a device stands there; a client's own is not kept.

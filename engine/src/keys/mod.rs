@@ -13,12 +13,15 @@ mod one_time_keys;
 mod query;
 mod signatures;
 mod signed_json;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub mod backup;
 
 pub use cross_signing::{UploadSigningKeys, Uploaded, upload_signing_keys};
 pub use dehydrated::{
-    DehydratedEvents, PutDehydratedDevice, delete_dehydrated_device, dehydrated_device, dehydrated_events, put_dehydrated_device,
+    DehydratedEvents, PutDehydratedDevice, dehydrated_device, dehydrated_events, delete_dehydrated_device,
+    put_dehydrated_device,
 };
 pub use device_keys::{UploadKeys, upload};
 pub use device_lists::{delete_device, device_list_changed, device_lists_between};

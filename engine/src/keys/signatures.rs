@@ -71,13 +71,21 @@ pub fn upload_signatures(cx: &Cx<'_>, command: &UploadSignatures) -> Decided<Sig
     Ok(draft.commit(failures))
 }
 
-fn put_signatures(draft: &mut Draft<'_>, signer: &UserId, target_user: &UserId, target: &str, raw: &RawValue) -> Result<bool, Stop> {
+fn put_signatures(
+    draft: &mut Draft<'_>,
+    signer: &UserId,
+    target_user: &UserId,
+    target: &str,
+    raw: &RawValue,
+) -> Result<bool, Stop> {
     let cx = draft.cx();
-    let object: CanonicalJsonObject =
-        serde_json::from_str(raw.get()).map_err(|error| Reject::BadJson(format!("this is not a signed object: {error}").into()))?;
+    let object: CanonicalJsonObject = serde_json::from_str(raw.get())
+        .map_err(|error| Reject::BadJson(format!("this is not a signed object: {error}").into()))?;
     let (stored, signing_keys) = find_target(&cx, signer, target_user, target)?;
     if signed_json::signed_part(&stored)? != signed_json::signed_part(&object)? {
-        return Err(Reject::InvalidSignature("the signed object is not the key that is stored: query it again".into()).into());
+        return Err(
+            Reject::InvalidSignature("the signed object is not the key that is stored: query it again".into()).into()
+        );
     }
     let mut new = false;
     let mut any = false;
@@ -98,7 +106,11 @@ fn put_signatures(draft: &mut Draft<'_>, signer: &UserId, target_user: &UserId, 
             new = true;
         }
     }
-    if any { Ok(new) } else { Err(Reject::InvalidSignature(format!("there is no signature of {signer} on it").into()).into()) }
+    if any {
+        Ok(new)
+    } else {
+        Err(Reject::InvalidSignature(format!("there is no signature of {signer} on it").into()).into())
+    }
 }
 
 /// Which keys of the signer may sign a target.
@@ -126,7 +138,12 @@ impl SigningKeys {
     }
 }
 
-fn find_target(cx: &Cx<'_>, signer: &UserId, user_id: &UserId, target: &str) -> Result<(CanonicalJsonObject, SigningKeys), Stop> {
+fn find_target(
+    cx: &Cx<'_>,
+    signer: &UserId,
+    user_id: &UserId,
+    target: &str,
+) -> Result<(CanonicalJsonObject, SigningKeys), Stop> {
     let user = cx.user(user_id);
     let own = signer == user_id;
     if own && let Some(row) = tables::DEVICE_KEYS.get(cx.view, &(user, cx.name(target)))? {
@@ -136,7 +153,9 @@ fn find_target(cx: &Cx<'_>, signer: &UserId, user_id: &UserId, target: &str) -> 
     let master = master.map(|row| row.value.key).filter(|key| cross_signing::public_key_of(key).as_deref() == Some(target));
     match master {
         Some(key) if own => Ok((key, SigningKeys::Devices)),
-        Some(key) if policy::may_see(cx, signer, user_id)? => Ok((key, SigningKeys::CrossSigning(SigningKeyUsage::UserSigning))),
+        Some(key) if policy::may_see(cx, signer, user_id)? => {
+            Ok((key, SigningKeys::CrossSigning(SigningKeyUsage::UserSigning)))
+        }
         _ => Err(Reject::not_found("there is no such device or master key").into()),
     }
 }

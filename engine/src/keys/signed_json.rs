@@ -14,7 +14,8 @@ use crate::Reject;
 /// # Errors
 /// `M_BAD_JSON` when it is not an object, or holds what canonical JSON cannot (floats, integers past 2⁵³).
 pub(super) fn parse<T>(raw: &Raw<T>) -> Result<CanonicalJsonObject, Reject> {
-    serde_json::from_str(raw.json().get()).map_err(|error| Reject::BadJson(format!("this is not a signed object: {error}").into()))
+    serde_json::from_str(raw.json().get())
+        .map_err(|error| Reject::BadJson(format!("this is not a signed object: {error}").into()))
 }
 
 /// What signatures on `object` are made over: everything but `signatures` and `unsigned`.
@@ -44,7 +45,12 @@ pub(super) fn signatures<'a>(
 ///
 /// # Errors
 /// `M_INVALID_SIGNATURE` when it isn't, or when key or signature is not of the right form.
-pub(super) fn check_signature(object: &CanonicalJsonObject, key_id: &str, public_key: &str, signature: &str) -> Result<(), Reject> {
+pub(super) fn check_signature(
+    object: &CanonicalJsonObject,
+    key_id: &str,
+    public_key: &str,
+    signature: &str,
+) -> Result<(), Reject> {
     let refuse = || {
         Reject::InvalidSignature(format!("the signature by {key_id} does not hold: sign the object as it is sent").into())
     };
@@ -52,14 +58,20 @@ pub(super) fn check_signature(object: &CanonicalJsonObject, key_id: &str, public
     let signature: Base64 = Base64::parse(signature).map_err(|_| refuse())?;
     let signed = signed_part(object)?;
     let algorithm = SigningKeyAlgorithm::Ed25519;
-    verify_canonical_json_bytes(&algorithm, public_key.as_bytes(), signature.as_bytes(), signed.as_bytes()).map_err(|_| refuse())
+    verify_canonical_json_bytes(&algorithm, public_key.as_bytes(), signature.as_bytes(), signed.as_bytes())
+        .map_err(|_| refuse())
 }
 
 /// That `object` is signed by `signer`'s key, which has to be there.
 ///
 /// # Errors
 /// `M_INVALID_SIGNATURE` when the signature is missing or does not hold.
-pub(super) fn check_signed_by(object: &CanonicalJsonObject, signer: &UserId, key_id: &str, public_key: &str) -> Result<(), Reject> {
+pub(super) fn check_signed_by(
+    object: &CanonicalJsonObject,
+    signer: &UserId,
+    key_id: &str,
+    public_key: &str,
+) -> Result<(), Reject> {
     let signature = signature(object, signer, key_id)
         .ok_or_else(|| Reject::InvalidSignature(format!("the signature of {signer} by {key_id} is missing").into()))?;
     check_signature(object, key_id, public_key, signature)

@@ -34,6 +34,33 @@ pub fn create_platform_key(cx: &Cx<'_>, command: &CreatePlatformKey) -> Decided<
     Ok(draft.commit(()))
 }
 
+/// All keys, oldest first, without the keys themselves.
+///
+/// # Errors
+/// [`Stop::Read`].
+pub fn platform_keys(cx: &Cx<'_>) -> Result<Vec<PlatformKeyRow>, Stop> {
+    let rows: Result<Vec<_>, _> = tables::PLATFORM_KEYS.scan(cx.view, &()).map(|row| row.map(|(_, row)| row.value)).collect();
+    let mut rows = rows?;
+    rows.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
+    Ok(rows)
+}
+
+/// Makes the key of that id useless, from the next request on.
+///
+/// # Errors
+/// `M_NOT_FOUND` when there is none.
+pub fn revoke_platform_key(cx: &Cx<'_>, id: &str) -> Decided<()> {
+    for found in tables::PLATFORM_KEYS.scan(cx.view, &()) {
+        let (key, row) = found?;
+        if row.value.id == id {
+            let mut draft = Draft::new(*cx);
+            tables::PLATFORM_KEYS.delete(&mut draft.batch, &key);
+            return Ok(draft.commit(()));
+        }
+    }
+    Err(Reject::not_found("there is no key of this id; `vestibule keys list` shows them").into())
+}
+
 /// Whose key it is, if it may be used for `scope`.
 ///
 /// # Errors

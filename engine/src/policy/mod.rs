@@ -6,6 +6,9 @@
 
 mod standing;
 
+#[cfg(test)]
+mod tests;
+
 
 use journal::ReadError;
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};

@@ -20,6 +20,7 @@ pub use unread::{Counts, Unread, unread};
 use crate::{
     Cx, Decided, Draft, Reject,
     changes::Change,
+    outbox,
     room::{self, basic_event, raw},
     tables::{self, ReceiptRow},
 };
@@ -100,9 +101,11 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
     tables::RECEIPTS.put(&mut draft.batch, &key, &row, cx.text_class(), expires);
     match receipt.receipt_type.as_str() {
         READ => {
-            for member in room::joined_members(&cx, room_id)? {
+            let members = room::joined_members(&cx, room_id)?;
+            for member in &members {
                 draft.tell(&member.user_id, Change::Receipts { room_id: room_id.clone() });
             }
+            outbox::receipt_written(draft, room_id, &row, expires, &members);
         }
         FULLY_READ => {
             let change = Change::RoomAccountData { room_id: room_id.clone(), event_type: FULLY_READ.to_owned() };

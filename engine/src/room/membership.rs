@@ -78,6 +78,9 @@ pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
     let mut room = RoomDraft::open(&mut draft, room)?;
     room.append(NewEvent::state(&command.sender, StateEventType::RoomMember, command.target.as_str(), content))?;
     room.finish();
+    if command.action == Action::Invite {
+        policy::claim_pairs(&mut draft, &command.room_id, &command.sender, std::slice::from_ref(&command.target))?;
+    }
     Ok(draft.commit(()))
 }
 

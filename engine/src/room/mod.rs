@@ -14,6 +14,8 @@ pub mod membership;
 pub mod power;
 pub mod redact;
 pub mod send;
+#[cfg(test)]
+mod tests;
 
 pub use append::{NewEvent, RoomDraft};
 pub use client_event::{ClientEvent, Relation, Unsigned, basic_event, relation_of, sent_event, stripped};

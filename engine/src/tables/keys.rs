@@ -43,7 +43,8 @@ pub static BACKUPS: Table<(Name, u64), BackupRow> = Table::lasting(111, "backups
 /// `(user, version, room, session)`: backed-up room keys, encrypted by the client.
 pub static BACKUP_KEYS: Table<(Name, u64, Name, Name), BackupKeyRow> = Table::lasting(112, "backup_keys");
 
-/// `(room, Megolm session)`: that a readable message is encrypted with the session; as long as the last one (D9).
+/// `(room, Megolm session)`: that a readable message is encrypted with the session; as long as the last one, up to an hour
+/// more (D9).
 pub static MEGOLM_SESSIONS: Table<(Name, Name), (), Expiring> = Table::expiring(113, "megolm_sessions");
 
 /// `(user)`: the dehydrated device (MSC3814). One per user.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod keys;
+mod media;
 mod outbox;
 mod platform;
 mod rooms;
@@ -11,6 +12,7 @@ mod sync;
 
 pub use accounts::*;
 pub use keys::*;
+pub use media::*;
 pub use outbox::*;
 pub use platform::*;
 pub use rooms::*;

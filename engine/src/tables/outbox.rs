@@ -4,11 +4,12 @@ use journal::{Expiring, Name, Seq, Stamp, Table};
 use ruma::{OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::ToDeviceRow;
+use super::{ReceiptRow, ToDeviceRow};
 
 /// `(service, stamp)`: events a service is interested in, in order; by reference, so that what is sent is what may still be
 /// read. As long as the event.
-pub static APPSERVICE_EVENTS: Table<(Name, Stamp), AppserviceEventRow, Expiring> = Table::append_only(260, "appservice_events");
+pub static APPSERVICE_EVENTS: Table<(Name, Stamp), AppserviceEventRow, Expiring> =
+    Table::append_only(260, "appservice_events");
 
 /// `(service, stamp)`: messages to devices of a service's users, in order. As long as any message to a device.
 pub static APPSERVICE_TO_DEVICE: Table<(Name, Stamp), AppserviceToDeviceRow, Expiring> =
@@ -18,9 +19,10 @@ pub static APPSERVICE_TO_DEVICE: Table<(Name, Stamp), AppserviceToDeviceRow, Exp
 pub static APPSERVICE_DEVICE_LISTS: Table<(Name, Name), OwnedUserId> = Table::lasting(262, "appservice_device_lists");
 
 /// `(service)`: the last transaction, and whether it is still to be acknowledged. One row per service.
-pub static APPSERVICE_TRANSACTIONS: Table<(Name,), AppserviceTransactionRow> = Table::lasting(263, "appservice_transactions");
+pub static APPSERVICE_TRANSACTIONS: Table<(Name,), AppserviceTransactionRow> =
+    Table::lasting(263, "appservice_transactions");
 
-/// `(service, stamp)`: receipts a service is interested in. A receipt is worth little later: an hour's outage loses some.
+/// `(service, stamp)`: receipts a service is interested in. As long as the receipt.
 pub static APPSERVICE_RECEIPTS: Table<(Name, Stamp), AppserviceReceiptRow, Expiring> =
     Table::append_only(264, "appservice_receipts");
 
@@ -45,18 +47,12 @@ pub struct AppserviceToDeviceRow {
 }
 
 /// A receipt to be sent.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppserviceReceiptRow {
     /// The room.
     pub room_id: OwnedRoomId,
-    /// The event it is on: what has expired is not told of (D7).
-    pub event_id: OwnedEventId,
-    /// Who read it.
-    pub user_id: OwnedUserId,
-    /// `m.read`; private receipts stay private.
-    pub receipt_type: String,
-    /// When, and in which thread: the receipt's own object.
-    pub receipt: Box<serde_json::value::RawValue>,
+    /// The receipt; what it is on may have expired since (D7).
+    pub receipt: ReceiptRow,
 }
 
 /// Where the sending stands.

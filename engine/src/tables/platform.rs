@@ -122,3 +122,8 @@ pub enum Scope {
     /// The platform's back end: organizations, accounts, hosts, sessions, login tokens.
     Platform,
 }
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Platform];
+}

@@ -10,6 +10,7 @@ use ruma::api::client::directory::{get_public_rooms, get_public_rooms_filtered, 
 use ruma::api::client::room::{Visibility, aliases as room_aliases};
 
 use crate::app::App;
+use crate::workers::appservices;
 use crate::http::{ApiError, Routes, Ruma};
 
 /// This family's calls.
@@ -28,6 +29,7 @@ async fn create(app: App, request: Ruma<create_alias::v3::Request>) -> Result<cr
 
 /// `GET /directory/room/{roomAlias}`
 async fn get(app: App, request: Ruma<get_alias::v3::Request>) -> Result<get_alias::v3::Response, ApiError> {
+    appservices::make_alias_known(&app, request.body.room_alias.as_str()).await;
     let row = app.read(|cx| aliases::resolve(cx, &request.body.room_alias))?;
     Ok(get_alias::v3::Response::new(row.room_id, vec![app.server.name.clone()]))
 }

@@ -2,13 +2,18 @@
 
 mod account;
 mod account_data;
+mod appservice;
 mod body;
+mod cross_signing;
+mod dehydrated_device;
 mod devices;
 mod directory;
 mod events;
 mod filters;
 mod interactive;
+mod keys;
 mod me;
+mod media;
 mod members;
 mod messages;
 mod notifications;
@@ -18,12 +23,14 @@ mod push_rules;
 mod receipts;
 mod register;
 mod relations;
+mod room_keys;
 mod rooms;
 mod send;
 mod server;
 mod session;
 mod sliding_sync;
 mod sync;
+mod to_device;
 mod typing;
 mod user_directory;
 mod versions;
@@ -34,11 +41,16 @@ use crate::platform;
 const FAMILIES: &[fn(Routes) -> Routes] = &[
     account::routes,
     account_data::routes,
+    appservice::routes,
+    cross_signing::routes,
+    dehydrated_device::routes,
     devices::routes,
     directory::routes,
     events::routes,
     filters::routes,
+    keys::routes,
     me::routes,
+    media::routes,
     members::routes,
     messages::routes,
     notifications::routes,
@@ -48,12 +60,14 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     receipts::routes,
     register::routes,
     relations::routes,
+    room_keys::routes,
     rooms::routes,
     send::routes,
     server::routes,
     session::routes,
     sliding_sync::routes,
     sync::routes,
+    to_device::routes,
     typing::routes,
     user_directory::routes,
     versions::routes,

@@ -13,6 +13,7 @@ use ruma::api::client::room::create_room as create_room_call;
 use ruma::{OwnedRoomId, OwnedUserId, RoomOrAliasId};
 
 use crate::app::App;
+use crate::workers::appservices;
 use crate::http::{ApiError, Routes, Ruma};
 
 /// This family's calls.
@@ -26,6 +27,9 @@ async fn create(app: App, request: Ruma<create_room_call::v3::Request>) -> Resul
     let creator = request.requester()?.user_id.clone();
     let random_id = OwnedRoomId::try_from(format!("!{}:{}", app.entropy.id(18), app.server.name))
         .map_err(|_| Reject::invalid_param("the server's name leaves no place for a room id"))?;
+    for invitee in &request.body.invite {
+        appservices::make_user_known(&app, invitee).await;
+    }
     let command = CreateRoom { creator, random_id, request: request.body };
     let room_id = app.run(|cx| create_room(cx, &command)).await?;
     Ok(create_room_call::v3::Response::new(room_id))
@@ -38,6 +42,7 @@ async fn invite(app: App, request: Ruma<invite_user::v3::Request>) -> Result<inv
     let invite_user::v3::InvitationRecipient::UserId(invited) = recipient else {
         return Err(Reject::ThreepidDenied("people are invited by their Matrix id here, not by e-mail or telephone".into()).into());
     };
+    appservices::make_user_known(&app, &invited.user_id).await;
     set(&app, sender, room_id, Some(invited.user_id), Action::Invite, invited.reason).await?;
     Ok(invite_user::v3::Response::new())
 }
@@ -56,6 +61,7 @@ async fn join_by_alias(
     request: Ruma<join_room_by_id_or_alias::v3::Request>,
 ) -> Result<join_room_by_id_or_alias::v3::Response, ApiError> {
     let sender = request.requester()?.user_id.clone();
+    appservices::make_alias_known(&app, request.body.room_id_or_alias.as_str()).await;
     let room_id = resolve(&app, &request.body.room_id_or_alias)?;
     set(&app, sender, room_id.clone(), None, Action::Join, request.body.reason).await?;
     Ok(join_room_by_id_or_alias::v3::Response::new(room_id))
@@ -64,6 +70,7 @@ async fn join_by_alias(
 /// `POST /knock/{roomIdOrAlias}`
 async fn knock(app: App, request: Ruma<knock_room::v3::Request>) -> Result<knock_room::v3::Response, ApiError> {
     let sender = request.requester()?.user_id.clone();
+    appservices::make_alias_known(&app, request.body.room_id_or_alias.as_str()).await;
     let room_id = resolve(&app, &request.body.room_id_or_alias)?;
     set(&app, sender, room_id.clone(), None, Action::Knock, request.body.reason).await?;
     Ok(knock_room::v3::Response::new(room_id))

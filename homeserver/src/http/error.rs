@@ -130,6 +130,15 @@ impl ApiError {
         self.0.errcode
     }
 
+    /// The sentence for a person; on our own fault with its cause, for the operator at a terminal.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match &self.0.cause {
+            Some(cause) => format!("{}: {cause}", self.0.message),
+            None => self.0.message.clone().into_owned(),
+        }
+    }
+
     /// What went wrong on our side, for the log.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {

@@ -14,6 +14,7 @@ use super::{Known, Pdu, RoomDraft};
 use crate::{
     Reject, Stop,
     changes::Change,
+    keys::backup,
     outbox,
     push::{self, Occasion, Recipient},
     room::{Relation, relation_of, stripped},
@@ -80,6 +81,11 @@ impl RoomDraft<'_, '_> {
         }
         self.tell(&pdu)?;
         let members = self.members()?;
+        if pdu.event_type == TimelineEventType::RoomEncrypted
+            && let Some(session_id) = pdu.content_field::<String>("session_id")
+        {
+            backup::ciphertext_appended(self.draft, &self.room.room_id, &session_id)?;
+        }
         outbox::event_appended(self.draft, &self.room.room_id, &pdu, &members)?;
         self.notify(&pdu, stamp, expires)
     }

@@ -1,0 +1,183 @@
+//! What is typed after `vestibule`, and how its answers look.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{Parser, Subcommand};
+use config::Config;
+use homeserver::clock::Clock;
+use homeserver::control::{self, Order};
+use homeserver::start;
+use journal::RootKey;
+use serde_json::{Value, json};
+
+/// A slim Matrix homeserver for waiting rooms.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Arguments {
+    /// The configuration file; without one, the defaults and the environment.
+    #[arg(long, short, global = true, env = "VESTIBULE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands. All but `serve` work while the server runs, and when it doesn't.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server until SIGTERM or SIGINT.
+    Serve,
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Keys of the platform interface.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// How long things are kept.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Look for what is wrong.
+    Doctor,
+}
+
+/// `vestibule config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every key with its default and what it means.
+    Example,
+    /// Say whether the configuration can be used.
+    Check,
+}
+
+/// `vestibule keys`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a key and print it: it is shown this once.
+    Create,
+    /// List keys, without the keys themselves.
+    List,
+    /// Make a key useless.
+    Revoke {
+        /// Its id, as `keys list` shows it.
+        id: String,
+    },
+}
+
+/// `vestibule retention`
+#[derive(Debug, Subcommand)]
+pub enum RetentionCommand {
+    /// What is kept, until when.
+    Status,
+}
+
+impl From<KeysCommand> for Order {
+    fn from(command: KeysCommand) -> Self {
+        match command {
+            KeysCommand::Create => Self::KeysCreate { scopes: Vec::new() },
+            KeysCommand::List => Self::KeysList,
+            KeysCommand::Revoke { id } => Self::KeysRevoke { id },
+        }
+    }
+}
+
+impl From<RetentionCommand> for Order {
+    fn from(command: RetentionCommand) -> Self {
+        match command {
+            RetentionCommand::Status => Self::RetentionStatus,
+        }
+    }
+}
+
+/// Carries out an order, in the running server or without one, and prints the answer.
+pub fn order(config: Config, order: Order, json: bool, root_key: Option<RootKey>) -> anyhow::Result<()> {
+    let answer = carry_out(config, &order, root_key)?;
+    if json {
+        println!("{answer}");
+    } else {
+        print!("{}", for_people(&order, &answer));
+    }
+    Ok(())
+}
+
+fn carry_out(config: Config, order: &Order, root_key: Option<RootKey>) -> anyhow::Result<Value> {
+    if let Some(answer) = control::ask(&config.server.data, order) {
+        return answer.map_err(|error| anyhow!(error));
+    }
+    crate::runtime()?.block_on(async {
+        let app = start::open(config, Clock::system(), root_key).await?;
+        let answer = control::execute(&app, order.clone()).await.map_err(|error| anyhow!(error.sentence()));
+        app.end();
+        app.tasks.wait().await;
+        app.journal.close().context("the journal did not close cleanly")?;
+        answer
+    })
+}
+
+fn for_people(order: &Order, answer: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    match order {
+        Order::KeysCreate { .. } => {
+            format!("{}\n\nThis is key {}; it is shown this once. Send it as `Authorization: Bearer …`.\n", text(&answer["key"]), text(&answer["id"]))
+        }
+        Order::KeysList => {
+            let keys = answer["keys"].as_array().cloned().unwrap_or_default();
+            keys.iter().map(|key| format!("{}  {}\n", text(&key["id"]), key["scopes"])).collect()
+        }
+        Order::KeysRevoke { .. } => format!("key {} opens nothing any more\n", text(&answer["id"])),
+        Order::Health => format!("{} runs, {} batches\n", text(&answer["server"]), answer["batches"]),
+        Order::RetentionStatus => {
+            let span = |value: &Value| config::Span::from_ms(value.as_u64().unwrap_or_default()).to_string();
+            let mut lines = format!("messages and files live {}, keys are per {}\n", span(&answer["lifetime_ms"]), span(&answer["slot_ms"]));
+            for class in answer["classes"].as_array().into_iter().flatten() {
+                lines += &format!("class {}: lifetime {}, {} keys\n", class["class"], span(&class["lifetime_ms"]), class["epochs"]);
+            }
+            lines
+        }
+    }
+}
+
+/// Looks at everything that a start needs, and says what is wrong.
+pub fn doctor(config: Config, json: bool, root_key: anyhow::Result<Option<RootKey>>) -> anyhow::Result<()> {
+    let mut findings: Vec<(&str, Result<String, String>)> = Vec::new();
+    let key_file = config.server.root_key.clone();
+    let from_environment = matches!(root_key, Ok(Some(_)));
+    findings.push(("root key", root_key_finding(&key_file, from_environment)));
+    let journal = root_key.and_then(|root_key| carry_out(config, &Order::Health, root_key));
+    findings.push(("journal", journal.map(|health| for_people(&Order::Health, &health).trim().to_owned()).map_err(|error| format!("{error:#}"))));
+    let failed = findings.iter().filter(|(_, finding)| finding.is_err()).count();
+    if json {
+        let findings = findings.iter().map(|(what, finding)| match finding {
+            Ok(text) => json!({ "check": what, "ok": true, "text": text }),
+            Err(text) => json!({ "check": what, "ok": false, "text": text }),
+        });
+        println!("{}", json!({ "findings": findings.collect::<Vec<_>>() }));
+    } else {
+        for (what, finding) in &findings {
+            match finding {
+                Ok(text) => println!("good  {what}: {text}"),
+                Err(text) => println!("BAD   {what}: {text}"),
+            }
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} checks failed", findings.len());
+    }
+    Ok(())
+}
+
+fn root_key_finding(file: &std::path::Path, from_environment: bool) -> Result<String, String> {
+    if from_environment {
+        return Ok("comes in the environment".to_owned());
+    }
+    let place = file.display();
+    let metadata = std::fs::metadata(file).map_err(|error| format!("{place}: {error}"))?;
+    match metadata.permissions().mode() & 0o077 {
+        0 => Ok(format!("{place}, readable by its owner only")),
+        _ => Err(format!("{place} can be read by others: run `chmod 600 {place}`")),
+    }
+}

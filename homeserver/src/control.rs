@@ -1,0 +1,168 @@
+//! Commands for a server that runs: one JSON line in, one JSON line out, over a socket in the data folder. Whoever may write to
+//! that folder may ask; nobody else can reach it.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use engine::account::Secret;
+use engine::platform::{self, CreatePlatformKey};
+use engine::tables::Scope;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::app::App;
+use crate::http::ApiError;
+
+/// Bytes of one order.
+const ORDER_BYTES_MAX: u64 = 64 * 1024;
+
+/// How long one side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a command asks of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Order {
+    /// Whether it runs and can read its journal.
+    Health,
+    /// A new key for the platform interface.
+    KeysCreate {
+        /// What it may be used for; everything if empty.
+        scopes: Vec<Scope>,
+    },
+    /// All such keys, without the keys.
+    KeysList,
+    /// Makes a key useless.
+    KeysRevoke {
+        /// Its id.
+        id: String,
+    },
+    /// What is kept, until when.
+    RetentionStatus,
+}
+
+/// Where the socket of a server with this data folder is.
+#[must_use]
+pub fn socket_path(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// Carries out an order.
+///
+/// # Errors
+/// As the engine says.
+pub async fn execute(app: &App, order: Order) -> Result<Value, ApiError> {
+    match order {
+        Order::Health => app.read(|cx| Ok(json!({ "server": cx.server.name, "batches": cx.view.seq() }))),
+        Order::KeysCreate { scopes } => {
+            let (id, key) = (app.entropy.id(8), app.entropy.token("vestibule_"));
+            let scopes = if scopes.is_empty() { vec![Scope::Platform] } else { scopes };
+            let command = CreatePlatformKey { id: id.clone(), key: Secret::new(key.clone()), scopes: scopes.clone() };
+            app.run(|cx| platform::create_platform_key(cx, &command)).await?;
+            Ok(json!({ "id": id, "key": key, "scopes": scopes }))
+        }
+        Order::KeysList => {
+            let keys = app.read(platform::platform_keys)?;
+            let keys = keys.into_iter().map(|key| json!({ "id": key.id, "scopes": key.scopes, "created": key.created }));
+            Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
+        }
+        Order::KeysRevoke { id } => {
+            app.run(|cx| platform::revoke_platform_key(cx, &id)).await?;
+            Ok(json!({ "id": id }))
+        }
+        Order::RetentionStatus => Ok(retention_status(app)),
+    }
+}
+
+fn retention_status(app: &App) -> Value {
+    let sealer = app.journal.sealer();
+    let (classes, epochs) = (sealer.classes(), sealer.keyring().epochs());
+    let classes = classes.iter().map(|(class, retention)| {
+        let ends = epochs.iter().filter(|epoch| epoch.class == class).map(|epoch| classes.ends_at(*epoch));
+        let ends: Vec<_> = ends.collect();
+        json!({
+            "class": class.0,
+            "lifetime_ms": retention.lifetime_ms,
+            "epochs": ends.len(),
+            "next_key_destroyed_at": ends.iter().min(),
+            "last_key_destroyed_at": ends.iter().max(),
+        })
+    });
+    json!({
+        "now": app.clock.now(),
+        "lifetime_ms": app.server.retention_ms,
+        "slot_ms": sealer.classes().slot_ms(),
+        "classes": classes.collect::<Vec<_>>(),
+    })
+}
+
+/// Answers orders until the server ends.
+pub async fn serve(app: App) {
+    let path = socket_path(&app.config.server.data);
+    // The journal's lock is ours, so nobody answers on a socket that is still there.
+    let _: Result<(), _> = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).and_then(|listener| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    });
+    let listener = match listener {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "commands cannot reach this server while it runs");
+            return;
+        }
+    };
+    loop {
+        let stream = tokio::select! {
+            () = app.tasks.ended() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = stream else { continue };
+        let app_of_task = app.clone();
+        app.tasks.spawn(async move {
+            // A command that hangs up early is its own affair.
+            let _: Result<_, _> = tokio::time::timeout(PATIENCE, answer(&app_of_task, stream)).await;
+        });
+    }
+    let _: Result<(), _> = std::fs::remove_file(&path);
+}
+
+async fn answer(app: &App, stream: UnixStream) -> std::io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    tokio::io::BufReader::new(reader.take(ORDER_BYTES_MAX)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str::<Order>(&line) {
+        Err(_) => json!({ "error": "this server does not know the command: is it of another version?" }),
+        Ok(order) => match execute(app, order).await {
+            Ok(value) => json!({ "ok": value }),
+            Err(error) => json!({ "error": error.sentence() }),
+        },
+    };
+    writer.write_all(format!("{answer}\n").as_bytes()).await
+}
+
+/// Asks the server that runs on `data`; `None` if none does.
+///
+/// # Errors
+/// The server's refusal, as a sentence.
+pub fn ask(data: &Path, order: &Order) -> Option<Result<Value, String>> {
+    let stream = BlockingStream::connect(socket_path(data)).ok()?;
+    Some(converse(stream, order).unwrap_or_else(|error| Err(format!("the running server did not answer: {error}"))))
+}
+
+fn converse(mut stream: BlockingStream, order: &Order) -> std::io::Result<Result<Value, String>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("{}\n", serde_json::to_string(order)?).as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let mut answer: Value = serde_json::from_str(&line)?;
+    Ok(match answer.get_mut("ok") {
+        Some(value) => Ok(value.take()),
+        None => Err(answer.get("error").and_then(Value::as_str).unwrap_or("the running server gave no reason").to_owned()),
+    })
+}

@@ -1,0 +1,7 @@
+//! Files: sealed bytes in an object store. Rules and rows are the engine's ([`engine::media`]).
+
+pub mod seal;
+pub mod store;
+pub mod thumbnail;
+
+pub use store::{MediaStore, StoreError};

@@ -1,0 +1,128 @@
+//! What holds for every call: paths, methods, web pages of other origins, rates, ending.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Server, answer, eventually};
+
+#[tokio::test]
+async fn versions_are_told_to_anybody() {
+    let server = Server::start().await;
+    let versions = answer(server.request(Method::GET, "/_matrix/client/versions")).await.ok();
+    assert!(versions["versions"].as_array().expect("a list").contains(&json!("v1.11")));
+    let well_known = answer(server.request(Method::GET, "/.well-known/matrix/client")).await.ok();
+    assert_eq!(well_known["m.homeserver"]["base_url"], json!(server.base));
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_told_apart() {
+    let server = Server::start().await;
+    for path in ["/", "/_matrix/client/v3/nothing", "/_matrix/client/v99/sync", "/_matrix/client/v1/media/preview_url", "/_vestibule/nothing"] {
+        answer(server.request(Method::GET, path)).await.is_error(404, "M_UNRECOGNIZED");
+    }
+    answer(server.request(Method::DELETE, "/_matrix/client/versions")).await.is_error(405, "M_UNRECOGNIZED");
+    answer(server.request(Method::PATCH, "/_matrix/client/v3/login")).await.is_error(405, "M_UNRECOGNIZED");
+}
+
+#[tokio::test]
+async fn pages_of_any_origin_may_call() {
+    let server = Server::start().await;
+    for path in ["/_matrix/client/versions", "/_matrix/client/v3/sync", "/nothing"] {
+        let response = server.request(Method::GET, path).header("origin", "https://app.example").send().await.expect("an answer");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
+        let preflight = server
+            .request(Method::OPTIONS, path)
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "PUT")
+            .header("access-control-request-headers", "authorization,content-type")
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(preflight.status(), 200, "{path}");
+        assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
+        let allowed = preflight.headers()["access-control-allow-headers"].to_str().expect("text").to_lowercase();
+        assert!(allowed.contains("authorization") && allowed.contains("content-type") && allowed.contains("x-requested-with"));
+        assert!(preflight.headers()["access-control-allow-methods"].to_str().expect("text").contains("PUT"));
+    }
+}
+
+#[tokio::test]
+async fn a_slash_inside_a_path_segment_survives() {
+    let server = Server::start().await;
+    let user = server.register("ada").await;
+    let path = format!("/_matrix/client/v3/user/{}/account_data/org.example%2Fwith%20slash", user.user_id.replace('@', "%40"));
+    user.put(&path, json!({ "kept": true })).await.ok();
+    assert_eq!(user.get(&path).await.ok(), json!({ "kept": true }));
+    let other = format!("/_matrix/client/v3/user/{}/account_data/org.example", user.user_id);
+    user.get(&other).await.is_error(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn rates_are_limited_and_come_back() {
+    let server = Server::start_with(|config| {
+        config.limits.enabled = true;
+        config.limits.user_per_second = 1;
+        config.limits.user_burst = 3;
+        config.limits.address_burst = 100;
+    })
+    .await;
+    let user = server.register("ada").await;
+    let path = "/_matrix/client/v3/account/whoami";
+    for _ in 0..3 {
+        user.get(path).await.ok();
+    }
+    let response = user.request(Method::GET, path).send().await.expect("an answer");
+    assert_eq!(response.status(), 429);
+    assert!(response.headers()["retry-after"].to_str().expect("text").parse::<u64>().expect("seconds") >= 1);
+    let body: serde_json::Value = serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON");
+    assert_eq!(body["errcode"], json!("M_LIMIT_EXCEEDED"));
+    assert!(body["retry_after_ms"].as_u64().expect("a number") > 0);
+    server.clock.advance(Duration::from_secs(5));
+    user.get(path).await.ok();
+}
+
+#[tokio::test]
+async fn ending_answers_who_waits_and_keeps_what_was_written() {
+    let server = Server::start().await;
+    let user = server.register("ada").await;
+    let room_id = user.create_room(json!({ "name": "kept" })).await;
+    let since = user.get("/_matrix/client/v3/sync").await.ok()["next_batch"].as_str().expect("a token").to_owned();
+    let token = user.token.clone();
+    let poll = user.request(Method::GET, &format!("/_matrix/client/v3/sync?timeout=600000&since={since}"));
+    let polling = tokio::spawn(answer(poll));
+    let topic = server.app.read(|cx| Ok(journal::Topic(cx.user(ruma::user_id!("@ada:localhost"))))).expect("a topic");
+    let app = server.app.clone();
+    eventually("the poll waits", async || app.hub.is_waited_for(topic)).await;
+    drop(app);
+    let stopped = server.stop().await;
+    assert_eq!(polling.await.expect("an answer").status, 200);
+
+    let server = stopped.start().await;
+    let path = format!("/_matrix/client/v3/rooms/{room_id}/state/m.room.name");
+    let name = answer(server.request(Method::GET, &path).bearer_auth(token)).await.ok();
+    assert_eq!(name, json!({ "name": "kept" }));
+}
+
+#[tokio::test]
+async fn data_belongs_to_one_server_name_and_one_root_key() {
+    let server = Server::start().await;
+    let data = server.data();
+    let stopped = server.stop().await;
+    let mut config = config::Config::default();
+    config.server.data = data.clone();
+    config.server.root_key = data.join("../root.key");
+    config.server.name = "elsewhere.example".to_owned();
+    let open = |config| homeserver::start::open(config, homeserver::clock::Clock::system(), None);
+    let error = open(config.clone()).await.expect_err("another name").to_string();
+    assert!(error.contains("elsewhere.example") && error.contains("localhost"), "{error}");
+    config.server.name = "localhost".to_owned();
+    config.server.root_key = data.join("../another.key");
+    let error = open(config.clone()).await.expect_err("no root key").to_string();
+    assert!(error.contains("another.key"), "{error}");
+    assert!(!data.join("../another.key").exists(), "no new key over old data");
+    let wrong = journal::RootKey::generate().expect("a key");
+    assert!(homeserver::start::open(config, homeserver::clock::Clock::system(), Some(wrong)).await.is_err());
+    stopped.start().await;
+}
