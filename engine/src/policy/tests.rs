@@ -238,3 +238,50 @@ fn support_is_whom_an_application_service_plays() {
     assert!(!world.read(|cx| Ok::<_, ()>(is_support(cx, user_id!("@support:example.org")))).expect("reads"));
     assert_eq!(world.read(|cx| Ok::<_, ()>(support_user_id(cx))).expect("reads"), owned_user_id!("@support:example.org"));
 }
+
+#[test]
+fn no_other_call_brings_people_in() {
+    let world = world();
+    let member = |localpart: &str, membership: &str| {
+        serde_json::json!({ "type": "m.room.member", "state_key": id(localpart), "content": { "membership": membership } })
+    };
+    let with = |creator: &str, invitees: &[&str], body: serde_json::Value| {
+        let mut request = create_room::v3::Request::new();
+        request.invite = invitees.iter().map(|localpart| id(localpart)).collect();
+        if let Some(event) = body.get("event") {
+            request.initial_state = vec![ruma::serde::Raw::from_json(serde_json::value::to_raw_value(event).expect("JSON"))];
+        }
+        request.room_alias_name = body.get("alias").and_then(|alias| alias.as_str()).map(ToOwned::to_owned);
+        let random_id = ruma::RoomId::parse("!other:example.org").expect("a room id");
+        let command = CreateRoom { creator: id(creator), random_id, request };
+        world.run(|cx| crate::room::create::create_room(cx, &command))
+    };
+    for event in [member("paul", "invite"), member("bob", "join")] {
+        let made = with("pat", &["ada"], serde_json::json!({ "event": event }));
+        assert!(matches!(made, Err(Reject::InvalidParam(_))), "{made:?}");
+    }
+    for creator in ["ada", "pat"] {
+        let made = with(creator, &["support"], serde_json::json!({ "alias": "mine" }));
+        assert!(matches!(made, Err(Reject::Forbidden(_))), "{creator}: {made:?}");
+    }
+
+    let room = create(&world, "pat", &["ada"]).expect("a room");
+    let put = |sender: &str, target: &str, content: serde_json::Value| {
+        let command = crate::room::send::SendState {
+            sender: id(sender),
+            room_id: room.clone(),
+            event_type: ruma::events::StateEventType::RoomMember,
+            state_key: id(target).to_string(),
+            content: serde_json::value::to_raw_value(&content).expect("JSON"),
+            timestamp: None,
+        };
+        world.run(|cx| crate::room::send::send_state(cx, &command)).map(drop)
+    };
+    for (target, membership) in [("paul", "invite"), ("bob", "invite"), ("ada", "ban"), ("ada", "leave")] {
+        let put = put("pat", target, serde_json::json!({ "membership": membership }));
+        assert!(matches!(put, Err(Reject::Forbidden(_) | Reject::InviteBlocked(_))), "{membership} {target}: {put:?}");
+    }
+    let posing = serde_json::json!({ "membership": "join", "displayname": "ada" });
+    assert!(matches!(put("pat", "pat", posing), Err(Reject::Forbidden(_))), "nobody takes another name");
+    put("pat", "pat", serde_json::json!({ "membership": "join", "displayname": "pat the invitee", "org.example": 1 })).expect("own name");
+}

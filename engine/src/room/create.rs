@@ -60,6 +60,9 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
     let request = &command.request;
     check_limits(request)?;
     policy::may_create_room(cx, &command.creator, &request.invite)?;
+    if request.visibility == Visibility::Public || request.room_alias_name.is_some() {
+        policy::may_alias(cx, &command.creator)?;
+    }
     let version = request.room_version.clone().unwrap_or_else(|| cx.server.default_room_version.clone());
     let rules = version.rules().filter(|_| supported(&version)).ok_or_else(|| Reject::UnsupportedRoomVersion(version.to_string()))?;
     let creators_privileged = rules.authorization.explicitly_privilege_room_creators;
@@ -174,6 +177,11 @@ fn initial_state(
     for raw in &request.initial_state {
         let event: Value = serde_json::from_str(raw.json().get()).map_err(|_| invalid_initial_state())?;
         let event_type = event.get("type").and_then(Value::as_str).ok_or_else(invalid_initial_state)?;
+        if matches!(event_type, "m.room.member" | "m.room.create") {
+            // Whoever is brought in by an event of their own would pass by the policy.
+            let message = "`initial_state` can't hold members or the create event: name people in `invite`";
+            return Err(Reject::invalid_param(message));
+        }
         let state_key = event.get("state_key").and_then(Value::as_str).unwrap_or_default();
         let content = event.get("content").filter(|content| content.is_object()).ok_or_else(invalid_initial_state)?;
         replace(event_type.into(), state_key.to_owned(), content.clone());

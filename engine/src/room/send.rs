@@ -17,7 +17,7 @@ use super::{
     membership_of, redact,
 };
 use crate::{
-    Cx, Decided, Decision, Draft, Reject, Stop, policy,
+    Cx, Decided, Decision, Draft, Reject, Stop, account, policy,
     tables::{self, SentBy, TransactionRow},
 };
 
@@ -98,11 +98,14 @@ pub fn send_state(cx: &Cx<'_>, command: &SendState) -> Decided<OwnedEventId> {
     let room = get_room(cx, &command.room_id)?;
     policy::may_send(cx, &command.sender, &command.room_id)?;
     let content = parse_content(&command.content)?;
-    match command.event_type {
+    let invited = match command.event_type {
         StateEventType::RoomMember => check_member(cx, command)?,
-        StateEventType::RoomCanonicalAlias => check_canonical_alias(cx, command)?,
-        _ => {}
-    }
+        StateEventType::RoomCanonicalAlias => {
+            check_canonical_alias(cx, command)?;
+            None
+        }
+        _ => None,
+    };
     let mut draft = Draft::new(*cx);
     let mut room = RoomDraft::open(&mut draft, room)?;
     if let Some(current) = room.state(&command.event_type, &command.state_key)? {
@@ -118,6 +121,9 @@ pub fn send_state(cx: &Cx<'_>, command: &SendState) -> Decided<OwnedEventId> {
     };
     let event_id = room.append(event)?;
     room.finish();
+    if let Some(target) = invited {
+        policy::claim_pairs(&mut draft, &command.room_id, &command.sender, &[target])?;
+    }
     Ok(draft.commit(event_id))
 }
 
@@ -197,32 +203,35 @@ fn check_annotation(cx: &Cx<'_>, command: &SendEvent) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A membership set through the state endpoint is asked of policy like one set by its own call.
-fn check_member(cx: &Cx<'_>, command: &SendState) -> Result<(), Stop> {
+/// A membership set through the state endpoint is asked of policy like one set by its own call. Answers who is invited by it.
+fn check_member(cx: &Cx<'_>, command: &SendState) -> Result<Option<OwnedUserId>, Stop> {
     #[derive(Deserialize)]
     struct Content {
         membership: MembershipState,
+        displayname: Option<String>,
     }
     let target = UserId::parse(&*command.state_key)
         .map_err(|_| Reject::bad_json("the state key of a member event has to be a user id"))?;
     let content: Content = serde_json::from_str(command.content.get())
         .map_err(|_| Reject::bad_json("a member event needs a membership"))?;
+    let own = target == command.sender;
     let action = match content.membership {
         MembershipState::Invite => Action::Invite,
         MembershipState::Join => Action::Join,
         MembershipState::Knock => Action::Knock,
-        _ => return Ok(()),
+        MembershipState::Ban => Action::Ban,
+        _ if own => return Ok(None),
+        _ => Action::Kick,
     };
+    let invited = (action == Action::Invite).then(|| target.clone());
+    if own && content.displayname != account::profile::member_profile(cx, &target)?.display_name {
+        policy::may_change_profile(cx, &target, true)?;
+    }
     membership::check_policy(
         cx,
-        &SetMembership {
-            sender: command.sender.clone(),
-            room_id: command.room_id.clone(),
-            target: target.to_owned(),
-            action,
-            reason: None,
-        },
-    )
+        &SetMembership { sender: command.sender.clone(), room_id: command.room_id.clone(), target, action, reason: None },
+    )?;
+    Ok(invited)
 }
 
 /// Aliases in `m.room.canonical_alias` have to be aliases of this room, unless they were there before.
