@@ -17,10 +17,10 @@ use ruma::{
 use crate::Token;
 
 /// How often a call is tried before it is given up. With [`BACKOFF_FIRST`] doubling up to [`BACKOFF_MAX`] that is about
-/// 45 seconds: longer than a homeserver takes to restart, short enough for the caller to go on with other work.
-const ATTEMPTS_MAX: u32 = 8;
+/// half a minute: longer than a homeserver takes to restart, short enough for the caller to go on with other work.
+const ATTEMPTS_MAX: u32 = 10;
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(15);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// The longest wait a homeserver may ask for before the caller is told instead.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// One attempt. Generous, since key claims may wait for a busy server.

@@ -146,9 +146,10 @@ function drawQueue() {
   const items = state.tickets.map((ticket) => {
     const item = known.get(ticket.id) ?? newItem(ticket.id);
     const button = item.firstChild;
-    const [who, when, what, badge] = button.children;
+    const [who, when, preview, badge, what] = button.children;
     who.textContent = nameOf(ticket);
     when.textContent = clock.format(ticket.changed_ms);
+    preview.textContent = ticket.preview ?? "";
     what.textContent = whatOf(ticket);
     what.classList.toggle("waiting", ticket.waiting && !ticket.closed);
     badge.hidden = ticket.closed || ticket.unseen === 0;
@@ -176,7 +177,7 @@ function newItem(id) {
   button.dataset.testid = "queue-item";
   const badge = element("span", "badge");
   badge.setAttribute("role", "img");
-  button.append(element("span", "who"), element("span", "when"), element("span", "what"), badge);
+  button.append(element("span", "who"), element("span", "when"), element("span", "preview"), badge, element("span", "what"));
   button.addEventListener("click", () => openChat(id));
   item.append(button);
   return item;

@@ -63,9 +63,12 @@ impl RootKey {
             Err(error) => return Err(error.into()),
         }
         getrandom::fill(key.as_mut_slice())?;
-        let mut file = owner_only().create_new(true).write(true).open(path)?;
+        // Beside it first: a crash must not leave half a key where the key is looked for.
+        let beside = path.with_extension("new");
+        let mut file = owner_only().create(true).truncate(true).write(true).open(&beside)?;
         file.write_all(key.as_slice())?;
         file.sync_all()?;
+        std::fs::rename(&beside, path)?;
         sync_folder_of(path)?;
         Ok(Self(key))
     }

@@ -26,6 +26,9 @@ use crate::{
 /// Between two attempts to set the device up while the homeserver isn't there.
 const SET_UP_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long a step under way may take to end when the bridge is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Runs the bridge until it is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
@@ -73,8 +76,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     }
     stop.cancel();
-    while let Some(ended) = tasks.join_next().await {
-        ended??;
+    let ended = tokio::time::timeout(GRACE, async {
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        anyhow::Ok(())
+    });
+    match ended.await {
+        Ok(ended) => ended?,
+        // Whatever is still under way is in the rows, and goes on at the next start.
+        Err(_) => tasks.shutdown().await,
     }
     tracing::info!("stopped");
     Ok(())

@@ -12,11 +12,11 @@ async fn a_chat_from_the_first_word_to_its_end() {
     let mut ada = bench.person("ada").await;
     let ana = bench.agent("Ana").await;
 
+    let room = ada.chat().await;
     ada.until_support_appears("offline").await;
     ana.duty(true).await;
     ada.until_support_appears("online").await;
 
-    let room = ada.chat().await;
     ada.say(&room, "Hello, my camera stays dark.").await;
     let ticket = ana.find("ada").await;
     assert_eq!(ana.texts(ticket).await, ["Hello, my camera stays dark."]);

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use appservice::Homeserver;
+use appservice::{CallError, Homeserver};
 use ruma::{OwnedUserId, api::client::presence::set_presence, presence::PresenceState};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ const POLL_POKED: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_secs(2);
 /// Presence fades on the homeserver unless it is said again.
 const PRESENCE_EVERY_MS: Millis = 20_000;
+const PRESENCE_PATIENCE: Duration = Duration::from_secs(3);
 /// How many replies are fetched at once.
 const REPLIES_MAX: usize = 100;
 /// The first pause after a failed post, doubled each time.
@@ -104,7 +105,9 @@ impl Worker {
             Availability::Offline => PresenceState::Offline,
         };
         let request = set_presence::v3::Request::new(self.user_id.clone(), state);
-        match self.homeserver.send(request).await {
+        // Not tried for long: a homeserver that is away must not keep posts waiting.
+        let sent = tokio::time::timeout(PRESENCE_PATIENCE, self.homeserver.send(request)).await;
+        match sent.unwrap_or_else(|_| Err(CallError::Unreachable("no answer in time".to_owned()))) {
             Ok(_) => {
                 if told.is_none_or(|(before, _)| before != now) {
                     tracing::info!(availability = ?now, "availability told");

@@ -16,6 +16,9 @@ use crate::{
 /// How many tickets the page lists: the open ones, and the last closed ones while they still say something.
 const TICKETS_MAX: i64 = 200;
 
+/// How much of a message the queue shows, in characters.
+const PREVIEW_CHARS_MAX: usize = 160;
+
 /// What an entry says; sealed in its row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Body {
@@ -69,6 +72,8 @@ pub struct Summary {
     pub waiting: bool,
     /// How many of the person's messages nobody has looked at.
     pub unseen: i64,
+    /// How the person's last message begins.
+    pub preview: Option<String>,
 }
 
 /// One thing in a ticket.
@@ -116,7 +121,9 @@ const SUMMARY: &str = "SELECT ticket_id, contact, opened_ms, changed_ms, closed_
               AND author IN ('person', 'agent') AND expires_ms > ?1 ORDER BY entry_id DESC LIMIT 1), 0),
     (SELECT COUNT(*) FROM entry WHERE entry.ticket_id = ticket.ticket_id AND author = 'person' AND expires_ms > ?1
        AND entry_id > COALESCE((SELECT MAX(entry_id) FROM entry AS seen WHERE seen.ticket_id = ticket.ticket_id
-                                AND seen.author IN ('agent', 'seen')), 0))
+                                AND seen.author IN ('agent', 'seen')), 0)),
+    (SELECT body FROM entry WHERE entry.ticket_id = ticket.ticket_id AND author = 'person' AND expires_ms > ?1
+       ORDER BY entry_id DESC LIMIT 1)
     FROM ticket";
 
 impl Desk {
@@ -287,6 +294,14 @@ fn summary(row: &rusqlite::Row<'_>, sealer: &Sealer) -> Result<Summary, StoreErr
         Some(sealed) => sealer.open_sealed(CONTACT, &sealed)?,
         None => None,
     };
+    let last = match row.get::<_, Option<Vec<u8>>>(9)? {
+        Some(sealed) => Body::open(sealer, &sealed)?,
+        None => None,
+    };
+    let preview = last.map(|body| {
+        let text = body.file.map_or(body.text, |file| file.name);
+        text.chars().take(PREVIEW_CHARS_MAX).collect()
+    });
     Ok(Summary {
         id: row.get(0)?,
         contact: contact.map(|name| String::from_utf8_lossy(&name).into_owned()).filter(|name| !name.is_empty()),
@@ -297,6 +312,7 @@ fn summary(row: &rusqlite::Row<'_>, sealer: &Sealer) -> Result<Summary, StoreErr
         agent: row.get(6)?,
         waiting: row.get(7)?,
         unseen: row.get(8)?,
+        preview,
     })
 }
 

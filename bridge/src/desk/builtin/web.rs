@@ -119,8 +119,8 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The agent a request comes from; 401 without one. Calls that change something come as JSON or with `PUT`/`DELETE`, and
-/// the cookie is `SameSite=Strict`: another site can't make them.
+/// The agent a request comes from; 401 without one. The cookie is `SameSite=Strict`: pages of other sites can't make calls
+/// with it.
 impl FromRequestParts<DeskPage> for Agent {
     type Rejection = Response;
 
