@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod appservice;
+mod backup;
 mod bad_input;
 mod frame;
+mod keys;
 mod media;
