@@ -222,9 +222,9 @@ impl Place {
             app.count(requester.as_ref(), address)?;
         }
 
-        let params = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| {
-            ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the address is not valid UTF-8")
-        })?;
+        let params = RawPathParams::from_request_parts(&mut parts, &())
+            .await
+            .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the address is not valid UTF-8"))?;
         let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         match &*endpoint.handler {
             Handler::Streamed(handler) => handler(app, Incoming { parts, params, body, requester, address }).await,

@@ -19,7 +19,13 @@ async fn versions_are_told_to_anybody() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_told_apart() {
     let server = Server::start().await;
-    for path in ["/", "/_matrix/client/v3/nothing", "/_matrix/client/v99/sync", "/_matrix/client/v1/media/preview_url", "/_vestibule/nothing"] {
+    for path in [
+        "/",
+        "/_matrix/client/v3/nothing",
+        "/_matrix/client/v99/sync",
+        "/_matrix/client/v1/media/preview_url",
+        "/_vestibule/nothing",
+    ] {
         answer(server.request(Method::GET, path)).await.is_error(404, "M_UNRECOGNIZED");
     }
     answer(server.request(Method::DELETE, "/_matrix/client/versions")).await.is_error(405, "M_UNRECOGNIZED");
@@ -30,7 +36,8 @@ async fn unknown_paths_and_methods_are_told_apart() {
 async fn pages_of_any_origin_may_call() {
     let server = Server::start().await;
     for path in ["/_matrix/client/versions", "/_matrix/client/v3/sync", "/nothing"] {
-        let response = server.request(Method::GET, path).header("origin", "https://app.example").send().await.expect("an answer");
+        let response =
+            server.request(Method::GET, path).header("origin", "https://app.example").send().await.expect("an answer");
         assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
         let preflight = server
             .request(Method::OPTIONS, path)
@@ -43,7 +50,9 @@ async fn pages_of_any_origin_may_call() {
         assert_eq!(preflight.status(), 200, "{path}");
         assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
         let allowed = preflight.headers()["access-control-allow-headers"].to_str().expect("text").to_lowercase();
-        assert!(allowed.contains("authorization") && allowed.contains("content-type") && allowed.contains("x-requested-with"));
+        assert!(
+            allowed.contains("authorization") && allowed.contains("content-type") && allowed.contains("x-requested-with")
+        );
         assert!(preflight.headers()["access-control-allow-methods"].to_str().expect("text").contains("PUT"));
     }
 }
@@ -52,7 +61,8 @@ async fn pages_of_any_origin_may_call() {
 async fn a_slash_inside_a_path_segment_survives() {
     let server = Server::start().await;
     let user = server.register("ada").await;
-    let path = format!("/_matrix/client/v3/user/{}/account_data/org.example%2Fwith%20slash", user.user_id.replace('@', "%40"));
+    let path =
+        format!("/_matrix/client/v3/user/{}/account_data/org.example%2Fwith%20slash", user.user_id.replace('@', "%40"));
     user.put(&path, json!({ "kept": true })).await.ok();
     assert_eq!(user.get(&path).await.ok(), json!({ "kept": true }));
     let other = format!("/_matrix/client/v3/user/{}/account_data/org.example", user.user_id);
