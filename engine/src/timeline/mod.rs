@@ -13,6 +13,8 @@ mod relations;
 mod render;
 mod state;
 mod threads;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 
 pub use context::{Context, ContextRequest, context};

@@ -64,7 +64,8 @@ pub struct Page {
 /// `M_FORBIDDEN` when the requester may not read the room.
 pub fn messages(cx: &Cx<'_>, request: &MessagesRequest<'_>) -> Result<Page, Stop> {
     let reading = Reading::new(cx, request.requester, request.room_id)?;
-    let latest = reading.viewer.end().next();
+    // A place of its own, not "the end": what is said later comes after it.
+    let latest = reading.viewer.end().min(Stamp::end_of(cx.view.seq())).next();
     let position = match (request.from, request.direction) {
         (Some(token), _) => token.position.min(latest),
         (None, Direction::Backward) => latest,
