@@ -131,9 +131,8 @@ impl Rates {
     /// As configured; `None` when limits are off.
     #[must_use]
     pub fn new(limits: &config::Limits, clock: &Clock) -> Option<Self> {
-        let quota = |per_second, burst| {
-            Some(Quota::per_second(NonZeroU32::new(per_second)?).allow_burst(NonZeroU32::new(burst)?))
-        };
+        let quota =
+            |per_second, burst| Some(Quota::per_second(NonZeroU32::new(per_second)?).allow_burst(NonZeroU32::new(burst)?));
         if !limits.enabled {
             return None;
         }

@@ -217,14 +217,16 @@ impl Place {
             // Guessing tokens costs as much as guessing passwords.
             Err(error) => return app.count(None, address).and(Err(error)),
         };
-        // The platform's back end speaks for everybody.
-        if endpoint.access != Access::Platform {
+        // The platform's back end speaks for everybody. What anybody may read (versions, the widget's files) costs next to
+        // nothing, and many people may share an address.
+        let open_read = requester.is_none() && endpoint.method == Method::GET;
+        if endpoint.access != Access::Platform && !open_read {
             app.count(requester.as_ref(), address)?;
         }
 
-        let params = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| {
-            ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the address is not valid UTF-8")
-        })?;
+        let params = RawPathParams::from_request_parts(&mut parts, &())
+            .await
+            .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the address is not valid UTF-8"))?;
         let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         match &*endpoint.handler {
             Handler::Streamed(handler) => handler(app, Incoming { parts, params, body, requester, address }).await,
