@@ -194,7 +194,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { enabled: true, user_per_second: 20, user_burst: 200, address_per_second: 5, address_burst: 60, connections: 4_096 }
+        Self {
+            enabled: true,
+            user_per_second: 20,
+            user_burst: 200,
+            address_per_second: 5,
+            address_burst: 60,
+            connections: 4_096,
+        }
     }
 }
 
@@ -218,7 +225,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self { filter: "info,ruma_state_res=warn".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -279,7 +286,10 @@ impl Config {
             return wrong("server.public_url", "write it as clients do, such as \"https://chat.example.org\"");
         }
         if self.server.root_key.starts_with(&self.server.data) {
-            return wrong("server.root_key", "keep it out of the data folder: whoever copies that folder must not get the key with it");
+            return wrong(
+                "server.root_key",
+                "keep it out of the data folder: whoever copies that folder must not get the key with it",
+            );
         }
         if !matches!(self.rooms.default_version.as_str(), "10" | "11" | "12") {
             return wrong("rooms.default_version", "must be \"10\", \"11\" or \"12\"");
@@ -301,7 +311,9 @@ impl Config {
             return wrong("limits.connections", "must be at least 1");
         }
         let rates = &self.limits;
-        if rates.enabled && [rates.user_per_second, rates.user_burst, rates.address_per_second, rates.address_burst].contains(&0) {
+        if rates.enabled
+            && [rates.user_per_second, rates.user_burst, rates.address_per_second, rates.address_burst].contains(&0)
+        {
             return wrong("limits", "a rate of 0 lets nobody in; set limits.enabled = false for no limits");
         }
         Ok(())

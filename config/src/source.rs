@@ -50,7 +50,8 @@ impl Vars {
     #[must_use]
     pub fn of_process(prefix: &str) -> Self {
         // Not `vars`: a variable that is not UTF-8 is none of ours, and no reason to stop.
-        let vars = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let vars =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self::new(prefix, vars)
     }
 

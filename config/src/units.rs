@@ -80,7 +80,8 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn print(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
-    let (name, factor) = units.iter().find(|(_, factor)| value >= *factor && value % factor == 0).unwrap_or(&units[units.len() - 1]);
+    let (name, factor) =
+        units.iter().find(|(_, factor)| value >= *factor && value % factor == 0).unwrap_or(&units[units.len() - 1]);
     write!(f, "{}{name}", value / factor)
 }
 
@@ -88,9 +89,11 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text, &SPAN_UNITS)
-            .map(Self::from_ms)
-            .ok_or_else(|| format!("\"{text}\" is not a length of time: write a whole number and a unit, such as \"24h\", \"10m\" or \"500ms\""))
+        parse(text, &SPAN_UNITS).map(Self::from_ms).ok_or_else(|| {
+            format!(
+                "\"{text}\" is not a length of time: write a whole number and a unit, such as \"24h\", \"10m\" or \"500ms\""
+            )
+        })
     }
 }
 
@@ -98,9 +101,9 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        parse(text, &BYTE_UNITS)
-            .map(Self::new)
-            .ok_or_else(|| format!("\"{text}\" is not a size: write a whole number and a unit, such as \"200MB\", \"1GB\" or \"512KiB\""))
+        parse(text, &BYTE_UNITS).map(Self::new).ok_or_else(|| {
+            format!("\"{text}\" is not a size: write a whole number and a unit, such as \"200MB\", \"1GB\" or \"512KiB\"")
+        })
     }
 }
 
@@ -149,7 +152,9 @@ mod tests {
 
     #[test]
     fn sizes_read_as_they_print() {
-        for (text, bytes) in [("200MB", 200_000_000), ("1GB", 1_000_000_000), ("64KiB", 65_536), ("7 B", 7), ("1mb", 1_000_000)] {
+        for (text, bytes) in
+            [("200MB", 200_000_000), ("1GB", 1_000_000_000), ("64KiB", 65_536), ("7 B", 7), ("1mb", 1_000_000)]
+        {
             assert_eq!(text.parse::<Bytes>(), Ok(Bytes::new(bytes)), "{text}");
         }
         assert_eq!(Bytes::new(200_000_000).to_string(), "200MB");

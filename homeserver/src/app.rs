@@ -18,8 +18,8 @@ use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
-use crate::passwords::Passwords;
 use crate::media::MediaStore;
+use crate::passwords::Passwords;
 use crate::tasks::Tasks;
 
 /// The journal that the server runs on.

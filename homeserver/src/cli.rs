@@ -122,7 +122,11 @@ fn for_people(order: &Order, answer: &Value) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     match order {
         Order::KeysCreate { .. } => {
-            format!("{}\n\nThis is key {}; it is shown this once. Send it as `Authorization: Bearer …`.\n", text(&answer["key"]), text(&answer["id"]))
+            format!(
+                "{}\n\nThis is key {}; it is shown this once. Send it as `Authorization: Bearer …`.\n",
+                text(&answer["key"]),
+                text(&answer["id"])
+            )
         }
         Order::KeysList => {
             let keys = answer["keys"].as_array().cloned().unwrap_or_default();
@@ -132,9 +136,18 @@ fn for_people(order: &Order, answer: &Value) -> String {
         Order::Health => format!("{} runs, {} batches\n", text(&answer["server"]), answer["batches"]),
         Order::RetentionStatus => {
             let span = |value: &Value| config::Span::from_ms(value.as_u64().unwrap_or_default()).to_string();
-            let mut lines = format!("messages and files live {}, keys are per {}\n", span(&answer["lifetime_ms"]), span(&answer["slot_ms"]));
+            let mut lines = format!(
+                "messages and files live {}, keys are per {}\n",
+                span(&answer["lifetime_ms"]),
+                span(&answer["slot_ms"])
+            );
             for class in answer["classes"].as_array().into_iter().flatten() {
-                lines += &format!("class {}: lifetime {}, {} keys\n", class["class"], span(&class["lifetime_ms"]), class["epochs"]);
+                lines += &format!(
+                    "class {}: lifetime {}, {} keys\n",
+                    class["class"],
+                    span(&class["lifetime_ms"]),
+                    class["epochs"]
+                );
             }
             lines
         }
@@ -148,7 +161,10 @@ pub fn doctor(config: Config, json: bool, root_key: anyhow::Result<Option<RootKe
     let from_environment = matches!(root_key, Ok(Some(_)));
     findings.push(("root key", root_key_finding(&key_file, from_environment)));
     let journal = root_key.and_then(|root_key| carry_out(config, &Order::Health, root_key));
-    findings.push(("journal", journal.map(|health| for_people(&Order::Health, &health).trim().to_owned()).map_err(|error| format!("{error:#}"))));
+    findings.push((
+        "journal",
+        journal.map(|health| for_people(&Order::Health, &health).trim().to_owned()).map_err(|error| format!("{error:#}")),
+    ));
     let failed = findings.iter().filter(|(_, finding)| finding.is_err()).count();
     if json {
         let findings = findings.iter().map(|(what, finding)| match finding {

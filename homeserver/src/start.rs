@@ -19,14 +19,14 @@ use tokio::sync::Semaphore;
 use crate::app::{App, Resources, Store};
 use crate::appservices;
 use crate::clock::Clock;
+use crate::connections::Connections;
 use crate::entropy::Entropy;
+use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
-use crate::connections::Connections;
-use crate::ephemeral::Ephemeral;
 use crate::hub::Hub;
-use crate::passwords::Passwords;
 use crate::media::MediaStore;
+use crate::passwords::Passwords;
 use crate::tasks::Tasks;
 
 /// Where an operator can put the root key instead of a file; read by `main`.
@@ -108,7 +108,8 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         .build()
         .map_err(|error| StartError::Mismatch(error.to_string()))?;
     let rates = Rates::new(&config.limits, &clock);
-    let passwords = Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
+    let passwords =
+        Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
     let tasks = Tasks::default();
     let media = MediaStore::open(&config.media_store(), classes(&config), clock.clone(), entropy, tasks.clone())?;
     let thumbnails = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
@@ -156,7 +157,8 @@ fn root_key_file(path: &Path, data: &Path) -> Result<RootKey, StartError> {
         ))),
         Err(_) => {
             let root_key = RootKey::generate()?;
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
+            let mut file =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
             file.write_all(root_key.to_hex().as_bytes()).and_then(|()| file.sync_all()).map_err(at(path))?;
             tracing::warn!(path = %path.display(), "made a new root key; keep a copy of it apart from copies of the data folder");
             Ok(root_key)
@@ -188,7 +190,9 @@ async fn server_row(journal: &Store, config: &Config, clock: &Clock, entropy: En
             SERVER.require(&mut batch, &(0,), None);
             SERVER.put(&mut batch, &(0,), &row);
             let unavailable = |error: journal::Unavailable| StartError::Journal(error.to_string());
-            let Outcome::Committed(_) = journal.commit(journal.seal(batch).map_err(unavailable)?).await.map_err(unavailable)? else {
+            let Outcome::Committed(_) =
+                journal.commit(journal.seal(batch).map_err(unavailable)?).await.map_err(unavailable)?
+            else {
                 return Err(StartError::Journal("another program writes to it".to_owned()));
             };
             row

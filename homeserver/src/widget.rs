@@ -30,10 +30,12 @@ pub fn routes(routes: Routes) -> Routes {
 async fn asset(_: App, request: RawRequest) -> Answer {
     let path = request.param("path");
     if Assets::iter().next().is_none() {
-        let message = "this program was built without the widget: run `npm ci && npm run build` in widget/, then build it again";
+        let message =
+            "this program was built without the widget: run `npm ci && npm run build` in widget/, then build it again";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", message));
     }
-    let file = Assets::get(path).ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "the widget has no such file"))?;
+    let file = Assets::get(path)
+        .ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "the widget has no such file"))?;
     Ok(answer(path, file, &request.parts.headers))
 }
 

@@ -114,7 +114,13 @@ async fn set_up(http: &reqwest::Client, base: &str) -> Vec<Sender> {
 }
 
 /// Sends one message after the other until told to end; an unanswered one again, under the same transaction id.
-async fn send_on(http: reqwest::Client, base: String, sender: Sender, end: Arc<AtomicBool>, count: Arc<AtomicUsize>) -> Acknowledged {
+async fn send_on(
+    http: reqwest::Client,
+    base: String,
+    sender: Sender,
+    end: Arc<AtomicBool>,
+    count: Arc<AtomicUsize>,
+) -> Acknowledged {
     let mut acknowledged = Acknowledged::new();
     let mut number = 0;
     while !end.load(Ordering::SeqCst) {
@@ -170,7 +176,9 @@ async fn nothing_that_was_answered_is_lost_or_doubled() {
     let (end, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let sending: Vec<_> = senders
         .iter()
-        .map(|sender| tokio::spawn(send_on(http.clone(), base.clone(), sender.clone(), Arc::clone(&end), Arc::clone(&count))))
+        .map(|sender| {
+            tokio::spawn(send_on(http.clone(), base.clone(), sender.clone(), Arc::clone(&end), Arc::clone(&count)))
+        })
         .collect();
     let mut starts = Vec::new();
     for _ in 0..KILLS {
@@ -196,25 +204,45 @@ async fn nothing_that_was_answered_is_lost_or_doubled() {
         check_room(&sender.room_id, &messages, &senders, &acknowledged);
         // The room goes on: state can change, messages can be sent.
         let room = format!("{base}/_matrix/client/v3/rooms/{}", sender.room_id);
-        must(http.put(format!("{room}/state/m.room.topic")).bearer_auth(&sender.token).json(&json!({ "topic": "still here" }))).await;
+        must(
+            http.put(format!("{room}/state/m.room.topic"))
+                .bearer_auth(&sender.token)
+                .json(&json!({ "topic": "still here" })),
+        )
+        .await;
         let members = must(http.get(format!("{room}/joined_members")).bearer_auth(&sender.token)).await;
         assert_eq!(members["joined"].as_object().expect("members").len(), SENDERS / ROOMS);
     }
     let total: usize = acknowledged.values().map(BTreeMap::len).sum();
     starts.sort_unstable();
-    println!("{KILLS} kills, {total} messages answered, restart {:?} at the median, {:?} at most", starts[KILLS / 2], starts[KILLS - 1]);
+    println!(
+        "{KILLS} kills, {total} messages answered, restart {:?} at the median, {:?} at most",
+        starts[KILLS / 2],
+        starts[KILLS - 1]
+    );
     assert!(starts[KILLS / 2] < START_MAX, "a restart takes {:?}", starts[KILLS / 2]);
     binary.kill();
 }
 
 /// Every answered message is there once, under the id that was answered, and each sender's are in order. One more of each
 /// sender's may be there: the last, whose answer did not arrive.
-fn check_room(room_id: &str, messages: &[(String, String)], senders: &[Sender], acknowledged: &BTreeMap<String, Acknowledged>) {
+fn check_room(
+    room_id: &str,
+    messages: &[(String, String)],
+    senders: &[Sender],
+    acknowledged: &BTreeMap<String, Acknowledged>,
+) {
     for sender in senders.iter().filter(|sender| sender.room_id == room_id) {
         let prefix = format!("{} ", sender.name);
         let stored: Vec<_> = messages.iter().filter(|(_, text)| text.starts_with(&prefix)).collect();
         let expected = &acknowledged[&sender.name];
-        assert!((expected.len()..=expected.len() + 1).contains(&stored.len()), "{}: {} answered, {} stored", sender.name, expected.len(), stored.len());
+        assert!(
+            (expected.len()..=expected.len() + 1).contains(&stored.len()),
+            "{}: {} answered, {} stored",
+            sender.name,
+            expected.len(),
+            stored.len()
+        );
         for (number, (event_id, text)) in stored.iter().enumerate() {
             assert_eq!(*text, format!("{prefix}{number}"), "in order, each once");
             if let Some(answered) = expected.get(&number) {

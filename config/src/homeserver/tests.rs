@@ -5,7 +5,8 @@ fn vars(pairs: &[(&str, &str)]) -> Vars {
 }
 
 fn load(text: &str, pairs: &[(&str, &str)]) -> Result<Config, String> {
-    let folder = std::env::temp_dir().join(format!("vestibule-config-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let folder =
+        std::env::temp_dir().join(format!("vestibule-config-{}-{:?}", std::process::id(), std::thread::current().id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let file = folder.join("vestibule.toml");
     std::fs::write(&file, text).expect("a file");

@@ -97,10 +97,8 @@ pub fn check_upload(cx: &Cx<'_>, user_id: &UserId, size: u64) -> Result<(), Stop
 
 /// What `user_id` has uploaded in the last 24 hours, oldest first.
 fn uploads(cx: &Cx<'_>, user_id: &UserId) -> Result<Vec<UploadRow>, Stop> {
-    let mut uploads = UPLOADS
-        .scan(cx.view, &(cx.user(user_id),))
-        .map(|row| Ok(row?.1.value))
-        .collect::<Result<Vec<_>, Stop>>()?;
+    let mut uploads =
+        UPLOADS.scan(cx.view, &(cx.user(user_id),)).map(|row| Ok(row?.1.value)).collect::<Result<Vec<_>, Stop>>()?;
     uploads.retain(|upload| upload.at.plus_ms(DAY_MS) > cx.now());
     Ok(uploads)
 }

@@ -50,8 +50,15 @@ impl Fixture {
 }
 
 fn upload(media_id: &str, size: u64, completed: Timestamp, reserved: bool) -> CompleteUpload {
-    let file = StoredFile { object: "a/b".to_owned(), key: FileKey::new([1; 32]), size, content_type: None, file_name: None };
-    CompleteUpload { user_id: user_id!("@ada:localhost").to_owned(), media_id: media_id.to_owned(), reserved, file, completed }
+    let file =
+        StoredFile { object: "a/b".to_owned(), key: FileKey::new([1; 32]), size, content_type: None, file_name: None };
+    CompleteUpload {
+        user_id: user_id!("@ada:localhost").to_owned(),
+        media_id: media_id.to_owned(),
+        reserved,
+        file,
+        completed,
+    }
 }
 
 fn reject<T>(result: Result<T, Stop>) -> Reject {
@@ -72,7 +79,10 @@ fn a_file_is_there_to_the_millisecond() {
     let look = |at, server: &str, media_id: &str| {
         fixture.at(at, |cx| media(cx, <&ServerName>::try_from(server).expect("a name"), media_id))
     };
-    assert_eq!(look(expires.minus_ms(1), "localhost", "picture").expect("there"), Media::File { file: command.file, expires });
+    assert_eq!(
+        look(expires.minus_ms(1), "localhost", "picture").expect("there"),
+        Media::File { file: command.file, expires }
+    );
     let gone = reject(look(expires, "localhost", "picture"));
     assert_eq!(gone, reject(look(NOON, "localhost", "never")), "alike");
     assert_eq!(gone, reject(look(NOON.plus_ms(5_000), "elsewhere", "picture")), "alike");
@@ -124,7 +134,9 @@ fn a_promise_is_kept_once_and_by_who_made_it() {
     assert_eq!(reject(fixture.at(NOON, |cx| complete_upload(cx, &command))), Reject::CannotOverwriteMedia);
 
     for number in 0..RESERVATIONS_MAX {
-        fixture.commit(fixture.at(NOON, |cx| reserve(cx, ada, &format!("{number}"))).expect("accepted: the kept one does not count"));
+        fixture.commit(
+            fixture.at(NOON, |cx| reserve(cx, ada, &format!("{number}"))).expect("accepted: the kept one does not count"),
+        );
     }
     assert!(matches!(reject(fixture.at(NOON, |cx| reserve(cx, ada, "more"))), Reject::LimitExceeded { .. }));
     let lapsed = NOON.plus_ms(DAY_MS);

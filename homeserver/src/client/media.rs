@@ -43,10 +43,32 @@ const CONTENT_SECURITY_POLICY: &str = "sandbox; default-src 'none'; script-src '
 
 /// Types that a browser may show in place: none can hold a script.
 const INLINE_TYPES: [&str; 26] = [
-    "text/css", "text/plain", "text/csv", "application/json", "application/ld+json", "image/jpeg", "image/gif", "image/png",
-    "image/apng", "image/webp", "image/avif", "video/mp4", "video/webm", "video/ogg", "video/quicktime", "audio/mp4",
-    "audio/webm", "audio/aac", "audio/mpeg", "audio/ogg", "audio/wave", "audio/wav", "audio/x-wav", "audio/x-pn-wav",
-    "audio/flac", "audio/x-flac",
+    "text/css",
+    "text/plain",
+    "text/csv",
+    "application/json",
+    "application/ld+json",
+    "image/jpeg",
+    "image/gif",
+    "image/png",
+    "image/apng",
+    "image/webp",
+    "image/avif",
+    "video/mp4",
+    "video/webm",
+    "video/ogg",
+    "video/quicktime",
+    "audio/mp4",
+    "audio/webm",
+    "audio/aac",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/wave",
+    "audio/wav",
+    "audio/x-wav",
+    "audio/x-pn-wav",
+    "audio/flac",
+    "audio/x-flac",
 ];
 
 /// This family's calls.
@@ -127,7 +149,8 @@ fn mxc(app: &App, media_id: &str) -> String {
 }
 
 fn server_name(text: &str) -> Result<OwnedServerName, ApiError> {
-    ServerName::parse(text).map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "this is not a server name"))
+    ServerName::parse(text)
+        .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "this is not a server name"))
 }
 
 #[derive(Deserialize)]
@@ -194,7 +217,8 @@ async fn download(app: App, request: RawRequest) -> Answer {
         Asked::Nothing => return Ok(range_not_satisfiable(size)),
     };
     let content_type = file.content_type.as_deref().unwrap_or("application/octet-stream");
-    let named = Some(request.param("file_name")).filter(|name| !name.is_empty()).map(short).or_else(|| file.file_name.clone());
+    let named =
+        Some(request.param("file_name")).filter(|name| !name.is_empty()).map(short).or_else(|| file.file_name.clone());
     let length = range.end - range.start;
     let content_range = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
     let bytes = app.media.read(&file, range, expires).inspect_err(|error| {
@@ -314,7 +338,8 @@ enum Asked {
 /// The `Range` header (RFC 9110 § 14): one range; several, or another unit, count as none.
 fn byte_range(headers: &HeaderMap, size: u64) -> Asked {
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
-    let Some((first, last)) = asked.filter(|asked| !asked.contains(',')).and_then(|asked| asked.trim().split_once('-')) else {
+    let Some((first, last)) = asked.filter(|asked| !asked.contains(',')).and_then(|asked| asked.trim().split_once('-'))
+    else {
         return Asked::Whole;
     };
     let range = match (first.parse::<u64>(), last.parse::<u64>()) {

@@ -8,7 +8,8 @@ use crate::app::App;
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, empty_response, json_response};
 
 /// Versions of the specification whose calls are all there, as far as they are in the product's scope.
-const VERSIONS: [&str; 12] = ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"];
+const VERSIONS: [&str; 12] =
+    ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"];
 
 /// This family's calls.
 #[must_use]

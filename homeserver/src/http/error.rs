@@ -283,12 +283,18 @@ impl From<FromHttpRequestError> for ApiError {
                 use serde_json::error::Category;
                 match error.classify() {
                     Category::Syntax | Category::Eof | Category::Io => return Self::not_json(),
-                    Category::Data => ("M_BAD_JSON", format!("the request body is not of this call's form: {}", form_of(&error))),
+                    Category::Data => {
+                        ("M_BAD_JSON", format!("the request body is not of this call's form: {}", form_of(&error)))
+                    }
                 }
             }
             DeserializationError::Utf8(_) => return Self::not_json(),
-            DeserializationError::Query(_) => ("M_INVALID_PARAM", "a parameter in the address is missing or not of its form".to_owned()),
-            DeserializationError::Header(_) => ("M_MISSING_PARAM", "a header that this call needs is missing or not of its form".to_owned()),
+            DeserializationError::Query(_) => {
+                ("M_INVALID_PARAM", "a parameter in the address is missing or not of its form".to_owned())
+            }
+            DeserializationError::Header(_) => {
+                ("M_MISSING_PARAM", "a header that this call needs is missing or not of its form".to_owned())
+            }
             _ => ("M_INVALID_PARAM", "an identifier is not of its form".to_owned()),
         };
         Self::new(StatusCode::BAD_REQUEST, errcode, what)

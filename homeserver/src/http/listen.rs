@@ -40,7 +40,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
     TcpListener::bind(address).await.map_err(|error| {
         let what = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another program listens there; stop it or set server.listen to another port".to_owned(),
+            std::io::ErrorKind::AddrInUse => {
+                "another program listens there; stop it or set server.listen to another port".to_owned()
+            }
             _ => error.to_string(),
         };
         std::io::Error::new(error.kind(), format!("cannot listen on {address}: {what}"))
@@ -105,7 +107,8 @@ fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: axum::Router,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + 'static {
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + 'static
+{
     // Answers are small and awaited: don't wait for more to fill a packet.
     let _: Result<(), _> = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {

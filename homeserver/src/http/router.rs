@@ -16,7 +16,7 @@ use ruma::api::{IncomingRequest, OutgoingResponseExt as _};
 
 use crate::app::App;
 use crate::http::error::ApiError;
-use crate::http::limits::{BODY_BYTES_MAX, check_depth};
+use crate::http::limits::{BODY_BYTES_MAX, check_depth, check_text};
 use crate::http::requester::{Access, Answer, Incoming, RawRequest, Ruma, Scheme, StreamRequest, authenticate};
 use crate::http::{cors, panics};
 
@@ -217,19 +217,22 @@ impl Place {
             // Guessing tokens costs as much as guessing passwords.
             Err(error) => return app.count(None, address).and(Err(error)),
         };
-        // The platform's back end speaks for everybody.
-        if endpoint.access != Access::Platform {
+        // The platform's back end speaks for everybody. What anybody may read (versions, the widget's files) costs next to
+        // nothing, and many people may share an address.
+        let open_read = requester.is_none() && endpoint.method == Method::GET;
+        if endpoint.access != Access::Platform && !open_read {
             app.count(requester.as_ref(), address)?;
         }
 
-        let params = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| {
-            ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the address is not valid UTF-8")
-        })?;
+        let params = RawPathParams::from_request_parts(&mut parts, &())
+            .await
+            .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the address is not valid UTF-8"))?;
         let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         match &*endpoint.handler {
             Handler::Streamed(handler) => handler(app, Incoming { parts, params, body, requester, address }).await,
             Handler::Buffered(handler) => {
                 let body = app.bodies.collect(&parts.headers, body, endpoint.body_bytes_max).await?;
+                check_text(&body)?;
                 check_depth(&body)?;
                 handler(app, Incoming { parts, params, body, requester, address }).await
             }

@@ -4,10 +4,7 @@
 //! whether it is the last (the STREAM construction): a chunk that is moved, dropped or repeated, or a file that is cut short,
 //! does not open. A file always has a last chunk, an empty one if need be.
 
-use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::Aead,
-};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce, aead::Aead};
 use engine::media::FileKey;
 
 /// Unsealed bytes of a chunk.

@@ -77,7 +77,13 @@ impl MediaStore {
     ///
     /// # Errors
     /// [`StoreError::Folder`] or [`StoreError::Store`].
-    pub fn open(path: &FilePath, classes: ClassTable, clock: Clock, entropy: Entropy, tasks: Tasks) -> Result<Self, StoreError> {
+    pub fn open(
+        path: &FilePath,
+        classes: ClassTable,
+        clock: Clock,
+        entropy: Entropy,
+        tasks: Tasks,
+    ) -> Result<Self, StoreError> {
         let incoming = path.join(INCOMING);
         if incoming.exists() {
             std::fs::remove_dir_all(&incoming)?;
@@ -115,7 +121,12 @@ impl MediaStore {
 
     /// The unsealed bytes `range` of a file, as they are read. Ends with an error at the moment that the file expires.
     #[must_use]
-    pub fn read(&self, file: &StoredFile, range: Range<u64>, expires: Timestamp) -> BoxStream<'static, Result<Bytes, StoreError>> {
+    pub fn read(
+        &self,
+        file: &StoredFile,
+        range: Range<u64>,
+        expires: Timestamp,
+    ) -> BoxStream<'static, Result<Bytes, StoreError>> {
         let reading = Reading {
             store: self.clone(),
             object: Path::from(file.object.as_str()),

@@ -30,7 +30,12 @@ pub async fn run(app: App) {
         let pause = match sweep(&app).await {
             Ok(swept) => {
                 if swept != Sweep::default() {
-                    tracing::info!(epochs = swept.epochs, buckets = swept.buckets, files = swept.files, "erased what has expired");
+                    tracing::info!(
+                        epochs = swept.epochs,
+                        buckets = swept.buckets,
+                        files = swept.files,
+                        "erased what has expired"
+                    );
                 }
                 pause(&app)
             }
@@ -56,7 +61,10 @@ pub async fn sweep(app: &App) -> Result<Sweep, ApiError> {
     let report = tokio::task::spawn_blocking(move || journal.expire(now)).await;
     let report = report.map_err(ApiError::internal)?.map_err(ApiError::internal)?;
     if !report.files_left.is_empty() {
-        tracing::warn!(files = report.files_left.len(), "files of expired rows are still on disk; the next sweep removes them");
+        tracing::warn!(
+            files = report.files_left.len(),
+            "files of expired rows are still on disk; the next sweep removes them"
+        );
     }
     let files = app.media.sweep(now).await?;
     if let Some(rates) = &app.rates {

@@ -13,7 +13,9 @@ async fn bodies_that_are_not_json() {
     let server = Server::start().await;
     let user = server.register("ada").await;
     for body in ["not json", "{\"type\":", "{\"a\":1,}", "\u{feff}{}", "{} {}", "nul"] {
-        for path in ["/_matrix/client/v3/createRoom", "/_matrix/client/v3/keys/query", "/_matrix/client/v3/user_directory/search"] {
+        for path in
+            ["/_matrix/client/v3/createRoom", "/_matrix/client/v3/keys/query", "/_matrix/client/v3/user_directory/search"]
+        {
             let request = user.request(Method::POST, path).header(CONTENT_TYPE, JSON).body(body);
             answer(request).await.is_error(400, "M_NOT_JSON");
         }
@@ -73,7 +75,9 @@ async fn bodies_that_are_too_large() {
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat(3_000_000));
     let told = user.request(Method::POST, "/_matrix/client/v3/createRoom").body(large.clone());
     answer(told).await.is_error(413, "M_TOO_LARGE");
-    let pieces = futures_util::stream::iter(large.into_bytes().chunks(50_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>());
+    let pieces = futures_util::stream::iter(
+        large.into_bytes().chunks(50_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>(),
+    );
     let untold = user.request(Method::POST, "/_matrix/client/v3/createRoom").body(reqwest::Body::wrap_stream(pieces));
     answer(untold).await.is_error(413, "M_TOO_LARGE");
     // An event has a limit of its own, far below that of a body.

@@ -19,7 +19,13 @@ async fn versions_are_told_to_anybody() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_told_apart() {
     let server = Server::start().await;
-    for path in ["/", "/_matrix/client/v3/nothing", "/_matrix/client/v99/sync", "/_matrix/client/v1/media/preview_url", "/_vestibule/nothing"] {
+    for path in [
+        "/",
+        "/_matrix/client/v3/nothing",
+        "/_matrix/client/v99/sync",
+        "/_matrix/client/v1/media/preview_url",
+        "/_vestibule/nothing",
+    ] {
         answer(server.request(Method::GET, path)).await.is_error(404, "M_UNRECOGNIZED");
     }
     answer(server.request(Method::DELETE, "/_matrix/client/versions")).await.is_error(405, "M_UNRECOGNIZED");
@@ -30,7 +36,8 @@ async fn unknown_paths_and_methods_are_told_apart() {
 async fn pages_of_any_origin_may_call() {
     let server = Server::start().await;
     for path in ["/_matrix/client/versions", "/_matrix/client/v3/sync", "/nothing"] {
-        let response = server.request(Method::GET, path).header("origin", "https://app.example").send().await.expect("an answer");
+        let response =
+            server.request(Method::GET, path).header("origin", "https://app.example").send().await.expect("an answer");
         assert_eq!(response.headers()["access-control-allow-origin"], "*", "{path}");
         let preflight = server
             .request(Method::OPTIONS, path)
@@ -43,7 +50,9 @@ async fn pages_of_any_origin_may_call() {
         assert_eq!(preflight.status(), 200, "{path}");
         assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
         let allowed = preflight.headers()["access-control-allow-headers"].to_str().expect("text").to_lowercase();
-        assert!(allowed.contains("authorization") && allowed.contains("content-type") && allowed.contains("x-requested-with"));
+        assert!(
+            allowed.contains("authorization") && allowed.contains("content-type") && allowed.contains("x-requested-with")
+        );
         assert!(preflight.headers()["access-control-allow-methods"].to_str().expect("text").contains("PUT"));
     }
 }
@@ -52,11 +61,58 @@ async fn pages_of_any_origin_may_call() {
 async fn a_slash_inside_a_path_segment_survives() {
     let server = Server::start().await;
     let user = server.register("ada").await;
-    let path = format!("/_matrix/client/v3/user/{}/account_data/org.example%2Fwith%20slash", user.user_id.replace('@', "%40"));
+    let path =
+        format!("/_matrix/client/v3/user/{}/account_data/org.example%2Fwith%20slash", user.user_id.replace('@', "%40"));
     user.put(&path, json!({ "kept": true })).await.ok();
     assert_eq!(user.get(&path).await.ok(), json!({ "kept": true }));
     let other = format!("/_matrix/client/v3/user/{}/account_data/org.example", user.user_id);
     user.get(&other).await.is_error(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn the_widget_is_served_if_it_was_built() {
+    let server = Server::start().await;
+    let built = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../widget/dist/frame.html").exists();
+    let path = "/_vestibule/widget/frame.html";
+    if !built {
+        let missing = answer(server.request(Method::GET, path)).await;
+        missing.is_error(404, "M_NOT_FOUND");
+        assert!(missing.body["error"].as_str().expect("text").contains("npm run build"));
+        return;
+    }
+    let page = server.request(Method::GET, path).send().await.expect("an answer");
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    assert_eq!(page.headers()["cache-control"], "no-cache");
+    let policy = page.headers()["content-security-policy"].to_str().expect("text").to_owned();
+    assert!(policy.contains("script-src 'self' 'wasm-unsafe-eval'") && policy.contains("frame-ancestors *"));
+    let etag = page.headers()["etag"].clone();
+    let again = server.request(Method::GET, path).header("if-none-match", etag).send().await.expect("an answer");
+    assert_eq!(again.status(), 304);
+    let loader = server.request(Method::GET, "/_vestibule/widget/loader.js").send().await.expect("an answer");
+    assert_eq!(loader.headers()["content-type"], "text/javascript; charset=utf-8");
+    answer(server.request(Method::GET, "/_vestibule/widget/../root.key")).await.is_error(404, "M_UNRECOGNIZED");
+    answer(server.request(Method::GET, "/_vestibule/widget/%2e%2e%2froot.key")).await.is_error(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn guesses_from_one_address_are_limited() {
+    let server = Server::start_with(|config| {
+        config.limits.enabled = true;
+        config.limits.address_per_second = 1;
+        config.limits.address_burst = 3;
+    })
+    .await;
+    let login = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ada" }, "password": "guess" });
+    for _ in 0..3 {
+        answer(server.request(Method::POST, "/_matrix/client/v3/login").json(&login)).await.is_error(403, "M_FORBIDDEN");
+    }
+    answer(server.request(Method::POST, "/_matrix/client/v3/login").json(&login)).await.is_error(429, "M_LIMIT_EXCEEDED");
+    let guess = server.request(Method::GET, "/_matrix/client/v3/account/whoami").bearer_auth("guess");
+    answer(guess).await.is_error(429, "M_LIMIT_EXCEEDED");
+    for _ in 0..10 {
+        answer(server.request(Method::GET, "/_matrix/client/versions")).await.ok();
+    }
 }
 
 #[tokio::test]

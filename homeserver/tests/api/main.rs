@@ -4,7 +4,10 @@
 mod support;
 
 mod accounts;
+mod appservice;
+mod backup;
 mod bad_input;
 mod frame;
+mod keys;
 mod media;
 mod platform;

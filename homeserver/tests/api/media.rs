@@ -25,7 +25,10 @@ async fn what_goes_in_comes_out() {
     let server = Server::start().await;
     let (ada, bob) = (server.register("ada").await, server.register("bob").await);
     let bytes = content(2_500_000);
-    let mxc = ada.upload("r%C3%A9sum%C3%A9.pdf", "application/pdf", bytes.clone()).await.ok()["content_uri"].as_str().expect("a URI").to_owned();
+    let mxc = ada.upload("r%C3%A9sum%C3%A9.pdf", "application/pdf", bytes.clone()).await.ok()["content_uri"]
+        .as_str()
+        .expect("a URI")
+        .to_owned();
     let response = bob.download(&mxc).await;
     assert_eq!(response.status(), 200);
     let headers = response.headers().clone();
@@ -35,7 +38,8 @@ async fn what_goes_in_comes_out() {
     assert!(disposition.starts_with("attachment") && disposition.contains("r%C3%A9sum%C3%A9.pdf"), "{disposition}");
     assert!(headers["content-security-policy"].to_str().expect("text").starts_with("sandbox"));
     assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
-    let age = headers["cache-control"].to_str().expect("text").strip_prefix("private, max-age=").expect("private").parse::<u64>();
+    let age =
+        headers["cache-control"].to_str().expect("text").strip_prefix("private, max-age=").expect("private").parse::<u64>();
     assert!(age.expect("seconds") <= 86_400);
     assert!(response.bytes().await.expect("all") == bytes);
 
@@ -55,7 +59,10 @@ async fn a_part_can_be_asked_for() {
     assert_eq!(response.headers()["content-range"], "bytes 65530-131080/200000");
     assert!(response.bytes().await.expect("all") == bytes[65_530..=131_080]);
     let beyond = ada.request(Method::GET, &path).header("range", "bytes=200000-").send().await.expect("an answer");
-    assert_eq!((beyond.status().as_u16(), beyond.headers()["content-range"].to_str().expect("text")), (416, "bytes */200000"));
+    assert_eq!(
+        (beyond.status().as_u16(), beyond.headers()["content-range"].to_str().expect("text")),
+        (416, "bytes */200000")
+    );
 }
 
 #[tokio::test]
@@ -71,7 +78,9 @@ async fn a_file_is_gone_a_day_after_it_came_whoever_looks_at_it() {
     gone.is_error(404, "M_NOT_FOUND");
     let never = ada.get("/_matrix/client/v1/media/download/localhost/neverwas").await;
     assert_eq!(gone, never, "as if it had never been");
-    ada.get(&format!("/_matrix/client/v1/media/thumbnail/{}?width=32&height=32", &mxc[6..])).await.is_error(404, "M_NOT_FOUND");
+    ada.get(&format!("/_matrix/client/v1/media/thumbnail/{}?width=32&height=32", &mxc[6..]))
+        .await
+        .is_error(404, "M_NOT_FOUND");
 
     assert_eq!(files_below(&server.data().join("media")).len(), 1, "not yet swept");
     server.clock.advance(Duration::from_secs(600));

@@ -101,7 +101,8 @@ impl Server {
 
     /// A new plain account with one device.
     pub async fn register(&self, name: &str) -> User<'_> {
-        let body = json!({ "username": name, "password": "correct horse battery staple", "auth": { "type": "m.login.dummy" } });
+        let body =
+            json!({ "username": name, "password": "correct horse battery staple", "auth": { "type": "m.login.dummy" } });
         let answer = answer(self.request(Method::POST, "/_matrix/client/v3/register").json(&body)).await.ok();
         let text = |key: &str| answer[key].as_str().expect("text").to_owned();
         User { server: self, user_id: text("user_id"), device_id: text("device_id"), token: text("access_token") }

@@ -111,7 +111,7 @@ impl RoomDraft<'_, '_> {
             expires,
         };
         push::notify_members(self.draft, &occasion, &recipients)?;
-        outbox::event_appended(self.draft, &self.room.room_id, pdu, &members)
+        Ok(())
     }
 
     /// D1: a message lives L; an edit, a reaction or a poll's answer never longer than what it belongs to.

@@ -41,10 +41,13 @@ async fn upload(store: &MediaStore, content: &[u8], piece: usize) -> Finished {
 
 async fn read(store: &MediaStore, file: &StoredFile, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
     let never = Timestamp::NEVER;
-    store.read(file, range, never).try_fold(Vec::new(), |mut all, bytes| async move {
-        all.extend_from_slice(&bytes);
-        Ok(all)
-    }).await
+    store
+        .read(file, range, never)
+        .try_fold(Vec::new(), |mut all, bytes| async move {
+            all.extend_from_slice(&bytes);
+            Ok(all)
+        })
+        .await
 }
 
 fn files(folder: &FilePath) -> Vec<std::path::PathBuf> {
@@ -68,7 +71,8 @@ async fn every_size_and_every_range_reads_as_written() {
         assert_eq!(file.size, size);
         assert!(read(&store, &file, 0..size).await.expect("reads") == content, "{size}");
         for range in [0..size.min(1), size / 2..size, size.saturating_sub(1)..size, size / 3..size / 2] {
-            let expected = &content[usize::try_from(range.start).expect("small")..usize::try_from(range.end).expect("small")];
+            let expected =
+                &content[usize::try_from(range.start).expect("small")..usize::try_from(range.end).expect("small")];
             assert!(read(&store, &file, range.clone()).await.expect("reads") == expected, "{size} {range:?}");
         }
     }
