@@ -193,7 +193,8 @@ fn eight_claimers_at_once_never_get_one_key_twice() {
     let world = World::new();
     let (alice, bob) = (world.user("alice", UserKind::Plain, "ALICE"), world.user("bob", UserKind::Plain, "BOB"));
     upload_all(&world, &alice, KEYS);
-    let (journal, server, now) = (world.journal.clone(), Arc::new(world.server), world.now());
+    let (journal, now) = (world.journal.clone(), world.now());
+    let server = Arc::new(world.server);
     let handed_out = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..8 {
