@@ -26,12 +26,15 @@ use crate::{
 /// Between two attempts to set the device up while the homeserver isn't there.
 const SET_UP_PAUSE: Duration = Duration::from_secs(2);
 
+/// Libraries that name users, rooms and sessions in their logs, whatever the level.
+const QUIET: &str = "matrix_sdk_crypto=off,matrix_sdk_sqlite=off,matrix_sdk_base=off,matrix_sdk_common=off";
 /// How long a step under way may take to end when the bridge is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the bridge until it is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", config.log.filter)).context("log.filter")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if config.log.json { log.json().init() } else { log.init() }
     // With one provider compiled in or several: this one is meant.

@@ -106,7 +106,7 @@ function route(context, request, response) {
 async function main() {
     if (!options["key-file"])
         throw new Error("--key-file is missing: a file with the platform key, made by `vestibule keys create`");
-    const key = (await readFile(options["key-file"], "utf8")).trim();
+    const [key] = (await readFile(options["key-file"], "utf8")).trim().split(/\s/); // what the command says after the key is for people
     const platform = new Platform(options.homeserver, key);
     const demonstration = await provision(platform, await State.open(options.state));
     const styles = await readFile(new URL("style.css", import.meta.url));

@@ -2,8 +2,8 @@
 
 use ruma::{
     OwnedUserId, UserId,
-    api::client::push::{HttpPusherData, PusherIds, PusherInit, PusherKind},
-    push::{Action, NewPushRule, NewSimplePushRule, RuleKind},
+    api::client::push::{PusherIds, PusherInit, PusherKind},
+    push::{Action, HttpPusherData, NewPushRule, NewSimplePushRule, RuleKind},
     user_id,
 };
 use serde_json::{json, value::to_raw_value};

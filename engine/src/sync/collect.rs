@@ -1,7 +1,9 @@
 //! Gathering what has changed.
 
+use std::collections::BTreeSet;
+
 use journal::{Seq, Stamp};
-use ruma::events::room::member::MembershipState;
+use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
     Collected, DeviceKeyCounts, Ephemeral, JoinedRoom, SyncRequest, Token,
@@ -12,12 +14,15 @@ use super::{
 use crate::{
     Cx, Stop, keys, push,
     receipts,
-    room::{basic_event, ignored_users, sent_event, shares_room},
+    room::{basic_event, ignored_users, joined_members, joined_rooms, sent_event, shares_room},
     tables, to_device,
 };
 
 /// Messages to a device in one answer: the rest follows in the next, at once.
 const TO_DEVICE_MAX: usize = 250;
+
+/// Up to so many users whose presence changed are asked one by one whether they share a room with the reader.
+const PRESENCE_ONE_BY_ONE: usize = 4;
 
 /// All that has changed for a user and device since the request's token.
 ///
@@ -138,14 +143,30 @@ fn presence(
         return Ok(());
     }
     let mut user_ids = side.met.clone();
-    for user_id in ephemeral.presence_since(scope.since.map(|token| token.ephemeral)) {
-        if user_id == request.user_id || shares_room(cx, request.user_id, &user_id, false)? {
+    let news = ephemeral.presence_since(scope.since.map(|token| token.ephemeral));
+    // One look at everybody the user shares a room with, or one for each who changed: whichever is less.
+    let near = if news.len() > PRESENCE_ONE_BY_ONE { Some(neighbours(cx, request.user_id)?) } else { None };
+    for user_id in news {
+        let seen = match &near {
+            Some(near) => near.contains(&user_id),
+            None => user_id == request.user_id || shares_room(cx, request.user_id, &user_id, false)?,
+        };
+        if seen {
             user_ids.insert(user_id);
         }
     }
     user_ids.retain(|user_id| filter.includes_sender(user_id));
     collected.presence = user_ids.iter().filter_map(|user_id| ephemeral.presence_of(user_id)).collect();
     Ok(())
+}
+
+/// The user, and everybody who is in a room with them.
+fn neighbours(cx: &Cx<'_>, user_id: &UserId) -> Result<BTreeSet<OwnedUserId>, Stop> {
+    let mut near = BTreeSet::from([user_id.to_owned()]);
+    for room_id in joined_rooms(cx, user_id)? {
+        near.extend(joined_members(cx, &room_id)?.into_iter().map(|member| member.user_id));
+    }
+    Ok(near)
 }
 
 fn account_data(cx: &Cx<'_>, request: &SyncRequest<'_>, scope: &Scope, collected: &mut Collected) -> Result<(), Stop> {
