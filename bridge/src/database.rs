@@ -57,10 +57,6 @@ impl Database {
         Ok(Self { connection: Arc::new(Mutex::new(connection)), sealer })
     }
 
-    /// What seals the content columns.
-    pub fn sealer(&self) -> &Sealer {
-        &self.sealer
-    }
 
     /// Runs `body` in one transaction: all of it is on disk when this returns, or nothing.
     pub async fn run<T, F>(&self, body: F) -> Result<T, StoreError>

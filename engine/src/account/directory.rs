@@ -2,11 +2,11 @@
 //! ([spec v1.19, § User directory](https://spec.matrix.org/v1.19/client-server-api/#user-directory)).
 //!
 //! Hosts find hosts of their organization and whoever shares a room with them; participants only the latter; plain users
-//! find each other.
+//! those and whoever is in a published room. Whoever knows a whole user id finds that user, if they may know of them.
 
 use std::collections::BTreeSet;
 
-use journal::ReadError;
+use journal::{Name, ReadError};
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
@@ -14,7 +14,7 @@ use super::profile;
 use crate::{
     Cx,
     policy::{self, Standing},
-    tables::{self, ProfileRow, UserKind},
+    tables::{self, ProfileRow},
 };
 
 /// Results at most, whatever is asked for.
@@ -53,7 +53,7 @@ pub fn search(cx: &Cx<'_>, command: &Search) -> Result<Found, ReadError> {
         return Ok(Found::default());
     }
     let mut users = Vec::new();
-    for candidate in candidates(cx, &command.user_id)? {
+    for candidate in candidates(cx, &command.user_id, &command.term)? {
         if candidate == command.user_id {
             continue;
         }
@@ -69,16 +69,24 @@ pub fn search(cx: &Cx<'_>, command: &Search) -> Result<Found, ReadError> {
     Ok(Found { users: users.into_iter().map(|(_, user_id, profile)| (user_id, profile)).collect(), limited })
 }
 
-fn candidates(cx: &Cx<'_>, user_id: &UserId) -> Result<BTreeSet<OwnedUserId>, ReadError> {
+fn candidates(cx: &Cx<'_>, user_id: &UserId, term: &str) -> Result<BTreeSet<OwnedUserId>, ReadError> {
     let mut candidates = BTreeSet::new();
+    if let Ok(named) = UserId::parse(term.trim())
+        && tables::PROFILES.exists(cx.view, &(cx.user(&named),))?
+        && policy::may_see(cx, user_id, &named)?
+    {
+        candidates.insert(named);
+    }
     match policy::standing(cx, user_id)? {
         Standing::Plain | Standing::Support => {
-            for found in tables::USERS.scan(cx.view, &()).take(CANDIDATES_MAX) {
-                let user = found?.1.value;
-                if !user.deactivated && matches!(user.kind, UserKind::Plain | UserKind::Appservice) {
-                    candidates.insert(user.user_id);
+            for found in tables::PUBLISHED_ROOMS.scan(cx.view, &()) {
+                let ((room,), _) = found?;
+                members(cx, room, |membership| *membership == MembershipState::Join, &mut candidates)?;
+                if candidates.len() > CANDIDATES_MAX {
+                    break;
                 }
             }
+            share_rooms(cx, user_id, &mut candidates)?;
         }
         Standing::Host { row, .. } => {
             for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(cx.name(&row.organization),)).take(CANDIDATES_MAX) {
@@ -98,11 +106,21 @@ fn share_rooms(cx: &Cx<'_>, user_id: &UserId, candidates: &mut BTreeSet<OwnedUse
         if !present(&row.value.membership) {
             continue;
         }
-        for member in tables::MEMBERS.scan(cx.view, &(room,)) {
-            let member = member?.1.value;
-            if present(&member.membership) {
-                candidates.insert(member.user_id);
-            }
+        members(cx, room, present, candidates)?;
+    }
+    Ok(())
+}
+
+fn members(
+    cx: &Cx<'_>,
+    room: Name,
+    which: impl Fn(&MembershipState) -> bool,
+    candidates: &mut BTreeSet<OwnedUserId>,
+) -> Result<(), ReadError> {
+    for member in tables::MEMBERS.scan(cx.view, &(room,)) {
+        let member = member?.1.value;
+        if which(&member.membership) {
+            candidates.insert(member.user_id);
         }
     }
     Ok(())

@@ -419,6 +419,15 @@ fn the_same_filter_has_the_same_id() {
     assert!(matches!(check(world.read(|cx| filter(cx, user_id!("@bob:example.org"), &first))), Err(Reject::NotFound(_))));
 }
 
+fn publish_a_room_of(world: &World, user_id: &UserId) {
+    use ruma::api::client::room::{Visibility, create_room::v3::Request};
+    let mut request = Request::new();
+    request.visibility = Visibility::Public;
+    let random_id = ruma::RoomId::parse("!public:example.org").expect("a room id");
+    let command = crate::room::create::CreateRoom { creator: user_id.to_owned(), random_id, request };
+    world.run(|cx| crate::room::create::create_room(cx, &command)).expect("a room");
+}
+
 #[test]
 fn people_are_found_by_those_who_may_know_of_them() {
     use crate::platform::tests::{organization, put_host_named, session};
@@ -436,6 +445,10 @@ fn people_are_found_by_those_who_may_know_of_them() {
         let found = world.read(|cx| search(cx, &command)).expect("reads");
         found.users.into_iter().map(|(user_id, _)| user_id.localpart().to_owned()).collect::<Vec<_>>()
     };
+    assert_eq!(find("plain", "pla"), Vec::<String>::new(), "no room together, none published");
+    assert_eq!(find("plain", "@playful:example.org"), ["playful"], "whoever knows the whole id");
+    assert_eq!(find("plain", "@h1:example.org"), Vec::<String>::new());
+    publish_a_room_of(&world, user_id!("@playful:example.org"));
     assert_eq!(find("plain", "pla"), ["playful"]);
     assert_eq!(find("plain", "ada"), Vec::<String>::new());
     assert_eq!(find("h1", "nunez south"), ["h2"]);

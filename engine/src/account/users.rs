@@ -82,8 +82,7 @@ pub fn check_available(cx: &Cx<'_>, localpart: &str, appservice: Option<&str>) -
             return Err(Reject::Exclusive("this user name is not in the application service's namespace".into()).into());
         }
     }
-    let name = (cx.user(&user_id),);
-    if tables::USERS.exists(cx.view, &name)? || tables::RETIRED_USERS.exists(cx.view, &name)? {
+    if tables::USERS.exists(cx.view, &(cx.user(&user_id),))? {
         return Err(Reject::UserInUse.into());
     }
     Ok(user_id)

@@ -50,9 +50,6 @@ pub static PUSHERS: Table<(Name, Name), PusherRow> = Table::lasting(61, "pushers
 /// `(app id and push key, user)`: the same from the other side: a pusher set without `append` replaces other users'.
 pub static PUSHER_USERS: Table<(Name, Name), OwnedUserId> = Table::lasting(62, "pusher_users");
 
-/// `(user)`: ids of users who have been erased, against their being used again. Only the hash is left.
-pub static RETIRED_USERS: Table<(Name,), ()> = Table::lasting(63, "retired_users");
-
 /// What a user is to the policy (DESIGN.md, "Who may do what").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
+mod appservice;
+mod backup;
 mod bad_input;
 mod frame;
+mod keys;
 mod media;
+mod platform;
