@@ -1,5 +1,6 @@
 //! The real binary under load, killed at random moments: what was answered is there, in order, exactly once, and no room is broken.
 #![expect(clippy::disallowed_methods, reason = "a test measures and spawns by itself")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

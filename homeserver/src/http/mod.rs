@@ -3,6 +3,7 @@
 pub mod cors;
 pub mod error;
 pub mod limits;
+pub mod linger;
 pub mod listen;
 pub mod panics;
 pub mod requester;

@@ -17,6 +17,7 @@ use ruma::api::{IncomingRequest, OutgoingResponseExt as _};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::limits::{BODY_BYTES_MAX, check_depth, check_text};
+use crate::http::linger::lingering;
 use crate::http::requester::{Access, Answer, Incoming, RawRequest, Ruma, Scheme, StreamRequest, authenticate};
 use crate::http::{cors, panics};
 
@@ -203,6 +204,7 @@ async fn dispatch(State(place): State<Place>, request: Request) -> Response {
 impl Place {
     async fn answer(&self, request: Request) -> Answer {
         let (mut parts, body) = request.into_parts();
+        let body = lingering(&parts.headers, body, &self.app.tasks);
         if self.endpoints.is_empty() {
             return Err(ApiError::unrecognized_path());
         }

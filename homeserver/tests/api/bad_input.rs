@@ -92,9 +92,9 @@ async fn rooms_and_tokens_that_are_not_there() {
     let (ada, eve) = (server.register("ada").await, server.register("eve").await);
     let room_id = ada.create_room(json!({})).await;
     let message = json!({ "msgtype": "m.text", "body": "hello" });
-    for room_id in ["!nowhere:localhost", room_id.as_str()] {
+    for (room_id, status, errcode) in [("!nowhere:localhost", 404, "M_NOT_FOUND"), (room_id.as_str(), 403, "M_FORBIDDEN")] {
         let root = format!("/_matrix/client/v3/rooms/{room_id}");
-        eve.put(&format!("{root}/send/m.room.message/1"), message.clone()).await.is_error(403, "M_FORBIDDEN");
+        eve.put(&format!("{root}/send/m.room.message/1"), message.clone()).await.is_error(status, errcode);
         eve.get(&format!("{root}/state")).await.is_error(403, "M_FORBIDDEN");
         eve.get(&format!("{root}/messages?dir=b")).await.is_error(403, "M_FORBIDDEN");
     }

@@ -1,4 +1,6 @@
 //! The server through its sockets, one module per chapter.
+#![expect(clippy::disallowed_methods, reason = "a test spawns by itself")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/mod.rs"]
 mod support;

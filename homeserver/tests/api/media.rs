@@ -100,6 +100,10 @@ async fn a_day_has_its_bytes() {
     let size = |user: Value| user["m.upload.size"].as_u64().expect("a number");
     assert_eq!(size(ada.get("/_matrix/client/v1/media/config").await.ok()), 600_000);
     ada.upload("a", "text/plain", content(600_001)).await.is_error(413, "M_TOO_LARGE");
+    // A client that sends everything before it reads still gets to read why not.
+    let stream = futures_util::stream::iter((0..500).map(|_| Ok::<_, std::io::Error>(content(100_000))));
+    let request = ada.request(Method::POST, "/_matrix/media/v3/upload").header("content-length", "50000000");
+    answer(request.body(reqwest::Body::wrap_stream(stream))).await.is_error(413, "M_TOO_LARGE");
     uploaded(&ada, content(600_000)).await;
     assert_eq!(size(ada.get("/_matrix/client/v1/media/config").await.ok()), 400_000);
     server.clock.advance(Duration::from_secs(3_600));
