@@ -15,6 +15,7 @@ use ruma::{
     api::{
         SupportedVersions,
         client::{
+            filter::FilterDefinition,
             keys::get_keys,
             media::create_content,
             membership::leave_room,
@@ -32,6 +33,9 @@ use ruma::{
 use serde_json::{Value, json};
 
 use super::{SUPPORT, until};
+
+/// More events than any test makes between two looks.
+const TIMELINE_MAX: u32 = 1000;
 
 pub struct Person {
     homeserver: Homeserver,
@@ -249,6 +253,10 @@ impl Person {
     pub async fn sync(&mut self) {
         let mut request = sync_events::v3::Request::new();
         request.since = self.since.clone();
+        // All of it: a gap would hide messages that are there.
+        let mut filter = FilterDefinition::default();
+        filter.room.timeline.limit = Some(TIMELINE_MAX.into());
+        request.filter = Some(sync_events::v3::Filter::FilterDefinition(filter));
         request.timeout = Some(std::time::Duration::from_millis(if self.since.is_some() { 500 } else { 0 }));
         let answer = self.homeserver.send(request).await.unwrap();
         let fallback = answer.device_unused_fallback_key_types.as_deref();
