@@ -37,9 +37,12 @@ pub async fn authenticate(app: &App, requester: &Requester, auth: Option<&AuthDa
         None => Err(challenge(app, Some(user_id), PASSWORD, operation, None).await?),
         Some(AuthData::Password(given)) => {
             check_session(app, given.session.as_deref(), Some(user_id), PASSWORD, operation).await?;
-            let named = local_user(app, &given.identifier);
+            if local_user(app, &given.identifier).as_ref() != Some(user_id) {
+                let message = "confirm with your own user name: this is asked in your name";
+                return Err(ApiError::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", message));
+            }
             let password = Secret::new(given.password.clone());
-            if named.as_ref() == Some(user_id) && app.passwords.matches(password, Some(&hash)).await? {
+            if app.passwords.matches(password, Some(&hash)).await? {
                 return Ok(());
             }
             let wrong = ("M_FORBIDDEN", "the user name or password is wrong");

@@ -35,11 +35,11 @@ pub fn routes(mut routes: Routes) -> Routes {
         )
 }
 
-/// Which way, as the address says it.
+/// Which way, as the address says it. It has to, but some clients leave it out and mean forwards.
 pub(super) fn direction(text: Option<&str>) -> Result<Direction, ApiError> {
     match text {
         Some("b") => Ok(Direction::Backward),
-        Some("f") => Ok(Direction::Forward),
+        Some("f") | None => Ok(Direction::Forward),
         _ => Err(invalid("dir is `b` or `f`")),
     }
 }

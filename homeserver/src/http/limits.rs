@@ -107,6 +107,15 @@ pub fn check_depth(body: &[u8]) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Checks that a body is text. JSON is UTF-8, also in the parts of it that nobody looks at.
+///
+/// # Errors
+/// 400 `M_NOT_JSON`.
+pub fn check_text(body: &[u8]) -> Result<(), ApiError> {
+    let not_json = |_| ApiError::new(http::StatusCode::BAD_REQUEST, "M_NOT_JSON", "the request body is not UTF-8");
+    std::str::from_utf8(body).map(|_| ()).map_err(not_json)
+}
+
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, Clock, NoOpMiddleware<Nanos>>;
 
 /// How often each user, and each address without a user, may ask. Growth: one entry per user and address that has asked
@@ -190,6 +199,12 @@ mod tests {
         let text = format!(r#"{{"a\"\\":"{}\\\"{}"}}"#, "[".repeat(500), "{".repeat(500));
         assert!(check_depth(text.as_bytes()).is_ok());
         assert!(check_depth("[]".repeat(500).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn bodies_are_text() {
+        assert!(check_text("{\"a\": \"ä\"}".as_bytes()).is_ok());
+        assert_eq!(check_text(b"{\"unknown\": \"a\x81\"}").expect_err("not UTF-8").errcode(), "M_NOT_JSON");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use ruma::api::{IncomingRequest, OutgoingResponseExt as _};
 
 use crate::app::App;
 use crate::http::error::ApiError;
-use crate::http::limits::{BODY_BYTES_MAX, check_depth};
+use crate::http::limits::{BODY_BYTES_MAX, check_depth, check_text};
 use crate::http::requester::{Access, Answer, Incoming, RawRequest, Ruma, Scheme, StreamRequest, authenticate};
 use crate::http::{cors, panics};
 
@@ -230,6 +230,7 @@ impl Place {
             Handler::Streamed(handler) => handler(app, Incoming { parts, params, body, requester, address }).await,
             Handler::Buffered(handler) => {
                 let body = app.bodies.collect(&parts.headers, body, endpoint.body_bytes_max).await?;
+                check_text(&body)?;
                 check_depth(&body)?;
                 handler(app, Incoming { parts, params, body, requester, address }).await
             }
