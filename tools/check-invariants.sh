@@ -33,7 +33,7 @@ nowhere() {
 }
 
 # 1. engine has no async, clock, randomness or I/O.
-allow engine 1 journal ruma serde serde_json thiserror unicode-normalization
+allow engine 1 journal ruma serde serde_json thiserror unicode-normalization zeroize
 grep -qE '^journal\.workspace = true$' engine/Cargo.toml || complain 1 "engine uses journal without features: journal.workspace = true"
 nowhere 1 "engine is plain functions" \
     '\basync (fn|move)\b|\.await\b|\btokio::|SystemTime|Instant::now|std::(fs|net|io|thread|process|env)\b|\brand::|getrandom' 'engine/src/*.rs'
