@@ -98,7 +98,6 @@ fn read<T: DeserializeOwned + Default>(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use ruma::{device_id, user_id};
     use serde_json::json;
 

@@ -57,7 +57,6 @@ impl Database {
         Ok(Self { connection: Arc::new(Mutex::new(connection)), sealer })
     }
 
-
     /// Runs `body` in one transaction: all of it is on disk when this returns, or nothing.
     pub async fn run<T, F>(&self, body: F) -> Result<T, StoreError>
     where

@@ -277,7 +277,6 @@ impl Device {
         };
         match self.machine.decrypt_room_event(&event, room_id, &self.decryption).await {
             Ok(decrypted) => Ok(Decrypted::Event(decrypted.event)),
-            Err(MegolmError::MissingRoomKey(None)) => Ok(Decrypted::KeyMissing),
             // Also when the sender's client says that it withheld the key: it may think better of it.
             Err(MegolmError::MissingRoomKey(_)) => Ok(Decrypted::KeyMissing),
             Err(MegolmError::Decryption(vodozemac_error)) if is_too_early(&vodozemac_error) => Ok(Decrypted::KeyMissing),

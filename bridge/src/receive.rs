@@ -142,7 +142,6 @@ pub fn state_change(
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use ruma::user_id;
     use serde_json::{Value, json};
 

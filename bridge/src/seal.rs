@@ -232,7 +232,6 @@ impl Keyring {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
     const SLOT: Millis = 1000;

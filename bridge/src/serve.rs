@@ -33,7 +33,6 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs the bridge until it is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", config.log.filter)).context("log.filter")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if config.log.json { log.json().init() } else { log.init() }

@@ -195,8 +195,6 @@ fn eight_claimers_at_once_never_get_one_key_twice() {
     upload_all(&world, &alice, KEYS);
     let now = world.now();
     let World { journal, server, .. } = world;
-    let (journal, now) = (world.journal.clone(), world.now());
-    let server = Arc::new(world.server);
     let handed_out = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..8 {
