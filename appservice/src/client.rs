@@ -7,7 +7,7 @@ use reqwest::Url;
 use ruma::{
     OwnedDeviceId, OwnedUserId,
     api::{
-        OutgoingRequest, OutgoingRequestExt as _, IncomingResponseExt as _, SupportedVersions,
+        IncomingResponseExt as _, OutgoingRequest, OutgoingRequestExt as _, SupportedVersions,
         auth_scheme::{AuthScheme, SendAccessToken},
         error::{FromHttpResponseError, IntoHttpError},
         path_builder::{PathBuilder, SinglePath, VersionHistory},

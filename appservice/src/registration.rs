@@ -127,8 +127,7 @@ impl RegistrationFile {
     /// When the file system says no.
     pub fn write(&self, path: &Path) -> Result<(), RegistrationError> {
         let file_error = |source| RegistrationError::File { path: path.to_owned(), source };
-        let yaml =
-            self.to_yaml().map_err(|reason| RegistrationError::Malformed { path: path.to_owned(), reason })?;
+        let yaml = self.to_yaml().map_err(|reason| RegistrationError::Malformed { path: path.to_owned(), reason })?;
         let beside = path.with_extension("yaml.new");
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);

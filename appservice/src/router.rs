@@ -155,9 +155,7 @@ fn check_token(hs_token: &Token, headers: &HeaderMap, query: Option<&str>) -> Re
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token)
     });
-    let presented = header.or_else(|| {
-        query?.split('&').find_map(|pair| pair.strip_prefix("access_token="))
-    });
+    let presented = header.or_else(|| query?.split('&').find_map(|pair| pair.strip_prefix("access_token=")));
     match presented {
         None => Err(refuse(StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED", "The homeserver's token is missing.")),
         Some(token) if hs_token.matches(token) => Ok(()),

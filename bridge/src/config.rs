@@ -2,9 +2,15 @@
 //!
 //! Every key can also come from the environment as `VESTIBULE_BRIDGE_<SECTION>__<KEY>`.
 
-use std::{net::SocketAddr, path::{Path, PathBuf}};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
-use config::{ConfigError, Vars, source, units::{Bytes, Span}};
+use config::{
+    ConfigError, Vars, source,
+    units::{Bytes, Span},
+};
 use serde::{Deserialize, Serialize};
 
 /// What `vestibule-bridge config example` prints: every key, with what it is for.

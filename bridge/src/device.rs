@@ -9,9 +9,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use appservice::{CallError, Homeserver, Identity, Transaction};
 use matrix_sdk_crypto::{
-    CollectStrategy, DecryptionSettings, EncryptionSettings, EncryptionSyncChanges, MegolmError, OlmMachine, OlmMachineBuilder,
-    TrustRequirement,
-    types::{events::room::encrypted::EncryptedEvent, requests::{AnyOutgoingRequest, OutgoingRequest, ToDeviceRequest}},
+    CollectStrategy, DecryptionSettings, EncryptionSettings, EncryptionSyncChanges, MegolmError, OlmMachine,
+    OlmMachineBuilder, TrustRequirement,
+    types::{
+        events::room::encrypted::EncryptedEvent,
+        requests::{AnyOutgoingRequest, OutgoingRequest, ToDeviceRequest},
+    },
 };
 use matrix_sdk_sqlite::{SqliteCryptoStore, SqliteStoreConfig};
 use ruma::{
@@ -91,11 +94,7 @@ pub struct DeviceOptions<'a> {
 
 impl Device {
     /// Makes the user and the device, or finds them as they are; every step may have been done before.
-    pub async fn set_up(
-        homeserver: &Homeserver,
-        store: &Store,
-        options: DeviceOptions<'_>,
-    ) -> Result<Self, DeviceError> {
+    pub async fn set_up(homeserver: &Homeserver, store: &Store, options: DeviceOptions<'_>) -> Result<Self, DeviceError> {
         let user_id = options.user_id;
         register_user(homeserver, &user_id).await?;
         // The id is a row before the device exists, so that a crash in between doesn't leave a second device behind.
@@ -107,11 +106,8 @@ impl Device {
 
         let config = SqliteStoreConfig::with_low_memory_config(options.folder).key(Some(options.store_key));
         let crypto_store = SqliteCryptoStore::open_with_config(&config).await.map_err(crypto)?;
-        let machine = OlmMachineBuilder::new(&user_id, &device_id)
-            .with_crypto_store(crypto_store)
-            .build()
-            .await
-            .map_err(crypto)?;
+        let machine =
+            OlmMachineBuilder::new(&user_id, &device_id).with_crypto_store(crypto_store).build().await.map_err(crypto)?;
         let identity = Identity { user_id: Some(user_id.clone()), device_id: Some(device_id) };
         let device = Self {
             machine,
@@ -239,12 +235,9 @@ impl Device {
                 self.machine.mark_request_as_sent(request_id, &response).await
             }
             AnyOutgoingRequest::RoomMessage(request) => {
-                let message = send_message_event::v3::Request::new(
-                    request.room_id.clone(),
-                    request.txn_id.clone(),
-                    &*request.content,
-                )
-                .map_err(crypto)?;
+                let message =
+                    send_message_event::v3::Request::new(request.room_id.clone(), request.txn_id.clone(), &*request.content)
+                        .map_err(crypto)?;
                 let response = self.homeserver.send(message).await?;
                 self.machine.mark_request_as_sent(request_id, &response).await
             }
@@ -270,8 +263,7 @@ impl Device {
 
     /// Reads an encrypted event.
     pub async fn decrypt(&self, room_id: &str, json: &str) -> Result<Decrypted, DeviceError> {
-        let (Ok(room_id), Ok(event)) =
-            (<&RoomId>::try_from(room_id), serde_json::from_str::<Raw<EncryptedEvent>>(json))
+        let (Ok(room_id), Ok(event)) = (<&RoomId>::try_from(room_id), serde_json::from_str::<Raw<EncryptedEvent>>(json))
         else {
             return Ok(Decrypted::Never);
         };
@@ -315,8 +307,7 @@ impl Device {
         for request in self.machine.share_room_key(room_id, users(), settings).await.map_err(crypto)? {
             self.send_to_device(&request).await?;
         }
-        let encrypted =
-            self.machine.encrypt_room_event_raw(room_id, event_type, content).await.map_err(crypto)?;
+        let encrypted = self.machine.encrypt_room_event_raw(room_id, event_type, content).await.map_err(crypto)?;
         Ok(encrypted.content.cast_unchecked())
     }
 }

@@ -25,13 +25,16 @@ use crate::config::{Config, EXAMPLE};
 
 /// The support bridge of a Vestibule homeserver: people chat with @support, agents answer on a page.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 First steps:
   1. vestibule-bridge config example > bridge.toml     (set homeserver.name and desk.password)
   2. vestibule-bridge registration --config bridge.toml
   3. name the file it wrote in the homeserver's vestibule.toml, under [appservices] registrations, and restart it
   4. vestibule-bridge serve --config bridge.toml
-  5. agents open the desk's address in a browser, sign in, and go on duty")]
+  5. agents open the desk's address in a browser, sign in, and go on duty"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -97,9 +97,7 @@ impl Matrix {
             self.device.receive(&transaction).await?;
             let follows = receive::consequences(&transaction, self.device.user_id(), received.received_ms);
             let now = now_ms();
-            self.store
-                .consume_transaction(received.seq, follows.changes, follows.events, follows.redacted, now)
-                .await?;
+            self.store.consume_transaction(received.seq, follows.changes, follows.events, follows.redacted, now).await?;
         }
         Ok(())
     }
@@ -120,9 +118,8 @@ impl Matrix {
     }
 
     async fn settle(&self, room: &Room) -> Result<(), DeviceError> {
-        let room_id = OwnedRoomId::try_from(room.room_id.as_str()).map_err(|_| {
-            DeviceError::Call(CallError::Protocol("a room id is malformed".to_owned()))
-        })?;
+        let room_id = OwnedRoomId::try_from(room.room_id.as_str())
+            .map_err(|_| DeviceError::Call(CallError::Protocol("a room id is malformed".to_owned())))?;
         if room.membership == Membership::Invite {
             self.homeserver().send(join_room_by_id::v3::Request::new(room_id.clone())).await?;
             let joined = RoomChange::Own { room_id: room.room_id.clone(), membership: Membership::Join };
@@ -245,9 +242,7 @@ impl Matrix {
         let note = PostBody::Note {
             text: format!("{name} sent a message that can't be read here. They have been asked to send it again."),
         };
-        let ask = ReplyBody::Notice {
-            text: "Support could not read your last message. Please send it again.".to_owned(),
-        };
+        let ask = ReplyBody::Notice { text: "Support could not read your last message. Please send it again.".to_owned() };
         self.store.event_unreadable(waiting, note, ask, give_up).await?;
         self.desk.notify_one();
         Ok(())
@@ -332,8 +327,7 @@ impl Matrix {
     }
 
     async fn send_receipt(&self, room: &Room, event_id: &str) -> Result<(), DeviceError> {
-        let (Ok(room_id), Ok(event_id)) =
-            (OwnedRoomId::try_from(room.room_id.as_str()), <&EventId>::try_from(event_id))
+        let (Ok(room_id), Ok(event_id)) = (OwnedRoomId::try_from(room.room_id.as_str()), <&EventId>::try_from(event_id))
         else {
             return Ok(());
         };

@@ -103,9 +103,7 @@ impl Store {
     /// One of the one-row facts.
     pub async fn fact(&self, key: &'static str) -> Result<Option<String>, StoreError> {
         self.database
-            .run(move |t, _| {
-                Ok(t.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?)
-            })
+            .run(move |t, _| Ok(t.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?))
             .await
     }
 
@@ -197,10 +195,8 @@ impl Store {
 }
 
 fn forget_old(t: &Transaction<'_>, now: Millis) -> Result<usize, StoreError> {
-    let mut changed = t.execute(
-        "DELETE FROM inbox WHERE body IS NULL AND received_ms <= ?1",
-        [now - TRANSACTION_MEMORY_MS],
-    )?;
+    let mut changed =
+        t.execute("DELETE FROM inbox WHERE body IS NULL AND received_ms <= ?1", [now - TRANSACTION_MEMORY_MS])?;
     changed += t.execute("DELETE FROM erasure WHERE at_ms <= ?1", [now - ERASURE_MEMORY_MS])?;
     changed += t.execute(
         "DELETE FROM conversation WHERE closed_ms IS NOT NULL

@@ -37,7 +37,8 @@ async fn a_chat_from_the_first_word_to_its_end() {
     assert_eq!(heard[2], "Ana has ended this chat.");
     assert_eq!(ada.heard[2].2["vestibule.support"]["state"], "closed");
     ada.until_support_is(&room, "leave").await;
-    let refused = ana.call(Method::POST, &format!("tickets/{ticket}/answers"), Some(&json!({"key": "k", "text": "x"}))).await;
+    let refused =
+        ana.call(Method::POST, &format!("tickets/{ticket}/answers"), Some(&json!({"key": "k", "text": "x"}))).await;
     assert_eq!(refused.0, 409);
 
     // Another chat is another ticket.
@@ -102,7 +103,8 @@ async fn a_message_whose_key_comes_late_is_read_when_it_comes() {
     assert_eq!(heard, ["Support could not read your last message. Please send it again."]);
     let queue = until("a ticket", || async { ana.queue().await.into_iter().next() }).await;
     let ticket = queue["id"].as_i64().unwrap();
-    until("the note", || async { ana.notes(ticket).await.first().map(|note| assert!(note.contains("can't be read"))) }).await;
+    until("the note", || async { ana.notes(ticket).await.first().map(|note| assert!(note.contains("can't be read"))) })
+        .await;
     assert!(ana.texts(ticket).await.is_empty());
     ada.share_withheld().await;
     until("the message", || async { (ana.texts(ticket).await == ["first"]).then_some(()) }).await;

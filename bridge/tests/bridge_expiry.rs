@@ -8,7 +8,9 @@ use bench::{Bench, until};
 fn on_disk(folder: &std::path::Path, needle: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
-        if path.is_dir() { on_disk(&path, needle) } else {
+        if path.is_dir() {
+            on_disk(&path, needle)
+        } else {
             std::fs::read(path).unwrap().windows(needle.len()).any(|window| window == needle)
         }
     })
@@ -33,10 +35,8 @@ async fn text_and_files_go_when_their_time_is_over_and_were_never_readable_on_di
     assert_eq!(std::fs::read_dir(data.join("files")).unwrap().count(), 1);
 
     until("nothing is left", || async { ana.ticket(ticket).await["entries"].as_array()?.is_empty().then_some(()) }).await;
-    until("the file is gone", || async {
-        (std::fs::read_dir(data.join("files")).unwrap().count() == 0).then_some(())
-    })
-    .await;
+    until("the file is gone", || async { (std::fs::read_dir(data.join("files")).unwrap().count() == 0).then_some(()) })
+        .await;
     until("the name is gone", || async { ana.ticket(ticket).await["contact"].is_null().then_some(()) }).await;
     until("every key is gone", || async {
         std::fs::read(data.join("keyring")).unwrap().iter().all(|byte| *byte == 0).then_some(())

@@ -5,8 +5,8 @@ use std::fmt;
 
 use journal::{Class, Name, Timestamp, View};
 use ruma::{
-    DeviceId, EventId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, ServerName, UserId, api::appservice::Registration,
-    signatures::Ed25519KeyPair,
+    DeviceId, EventId, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, ServerName, UserId,
+    api::appservice::Registration, signatures::Ed25519KeyPair,
 };
 
 /// The retention classes of the journal, by number. Stored in rows' headers: append, never renumber.

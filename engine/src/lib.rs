@@ -25,7 +25,6 @@ pub mod tables;
 pub mod timeline;
 pub mod to_device;
 
-
 pub use cx::{Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, Requester, Server, class};
 pub use decision::{Decided, Decision, Stop};
 pub use draft::Draft;

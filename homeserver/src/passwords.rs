@@ -43,7 +43,8 @@ impl Passwords {
     /// # Errors
     /// A sentence for the operator when Argon2 cannot work with these.
     pub fn new(memory_kib: u32, passes: u32, entropy: Entropy) -> Result<Self, String> {
-        let params = Params::new(memory_kib, passes, 1, None).map_err(|error| format!("passwords cannot be hashed so: {error}"))?;
+        let params =
+            Params::new(memory_kib, passes, 1, None).map_err(|error| format!("passwords cannot be hashed so: {error}"))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let nobody = hash(&argon2, NOBODYS, entropy)?.into();
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);

@@ -164,7 +164,10 @@ impl Store {
         self.database
             .run(move |t, sealer| {
                 let sealed = sealer.seal(expires_ms, ABOUT, &serde_json::to_vec(&body)?)?;
-                t.execute("UPDATE post SET body = ?2, attempts = 0, next_ms = 0 WHERE post_id = ?1", params![post_id, sealed])?;
+                t.execute(
+                    "UPDATE post SET body = ?2, attempts = 0, next_ms = 0 WHERE post_id = ?1",
+                    params![post_id, sealed],
+                )?;
                 Ok(())
             })
             .await

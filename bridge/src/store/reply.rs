@@ -93,11 +93,9 @@ impl Store {
                 let mut kept = 0;
                 for reply in replies {
                     let conversation_id: Option<i64> = t
-                        .query_row(
-                            "SELECT conversation_id FROM conversation WHERE ticket = ?1",
-                            [&reply.ticket],
-                            |row| row.get(0),
-                        )
+                        .query_row("SELECT conversation_id FROM conversation WHERE ticket = ?1", [&reply.ticket], |row| {
+                            row.get(0)
+                        })
                         .optional()?;
                     // A ticket that is not a chat of ours, or one that is long over.
                     let Some(conversation_id) = conversation_id else { continue };

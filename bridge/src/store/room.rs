@@ -74,7 +74,10 @@ pub struct Room {
 impl Room {
     /// The users whose devices get the keys of what support writes: joined ones and invited ones.
     pub fn recipients(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().filter(|(_, (membership, _))| membership == "join" || membership == "invite").map(|(id, _)| id.as_str())
+        self.members
+            .iter()
+            .filter(|(_, (membership, _))| membership == "join" || membership == "invite")
+            .map(|(id, _)| id.as_str())
     }
 
     /// Whether there is anybody to talk to.
@@ -163,9 +166,8 @@ pub(super) fn read(t: &Transaction<'_>, room_id: &str) -> Result<Option<Room>, S
         .optional()?;
     let Some(mut room) = room else { return Ok(None) };
     let mut query = t.prepare("SELECT user_id, membership, display_name FROM member WHERE room_id = ?1")?;
-    room.members = query
-        .query_map([room_id], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
-        .collect::<Result<_, _>>()?;
+    room.members =
+        query.query_map([room_id], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?.collect::<Result<_, _>>()?;
     Ok(Some(room))
 }
 
@@ -173,9 +175,8 @@ pub(super) fn apply(t: &Transaction<'_>, change: &RoomChange, now: Millis) -> Re
     match change {
         RoomChange::Own { room_id, membership } => {
             // An invitation that arrives after the join (the homeserver delivers at least once) undoes nothing.
-            let joined: Option<String> = t
-                .query_row("SELECT membership FROM room WHERE room_id = ?1", [room_id], |row| row.get(0))
-                .optional()?;
+            let joined: Option<String> =
+                t.query_row("SELECT membership FROM room WHERE room_id = ?1", [room_id], |row| row.get(0)).optional()?;
             if joined.as_deref() == Some("join") && *membership == Membership::Invite {
                 return Ok(());
             }
@@ -202,10 +203,7 @@ pub(super) fn apply(t: &Transaction<'_>, change: &RoomChange, now: Millis) -> Re
             t.execute("UPDATE room SET encryption = ?2 WHERE room_id = ?1", params![room_id, content])?;
         }
         RoomChange::HistoryVisibility { room_id, history_visibility } => {
-            t.execute(
-                "UPDATE room SET history_visibility = ?2 WHERE room_id = ?1",
-                params![room_id, history_visibility],
-            )?;
+            t.execute("UPDATE room SET history_visibility = ?2 WHERE room_id = ?1", params![room_id, history_visibility])?;
         }
         RoomChange::Lifetime { room_id, lifetime_ms } => {
             t.execute("UPDATE room SET lifetime_ms = ?2 WHERE room_id = ?1", params![room_id, lifetime_ms])?;

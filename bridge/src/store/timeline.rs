@@ -2,9 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{
-    Post, PostBody, ReplyBody, Store, post, reply,
-};
+use super::{Post, PostBody, ReplyBody, Store, post, reply};
 use crate::{clock::Millis, database::StoreError, seal::Sealer};
 
 /// A message event that came in a transaction.
@@ -46,9 +44,8 @@ pub(super) fn insert(
     event: &WaitingEvent,
     lifetime_ms: Millis,
 ) -> Result<(), StoreError> {
-    let shorter: Option<Option<Millis>> = t
-        .query_row("SELECT lifetime_ms FROM room WHERE room_id = ?1", [&event.room_id], |row| row.get(0))
-        .optional()?;
+    let shorter: Option<Option<Millis>> =
+        t.query_row("SELECT lifetime_ms FROM room WHERE room_id = ?1", [&event.room_id], |row| row.get(0)).optional()?;
     let lifetime_ms = shorter.flatten().map_or(lifetime_ms, |shorter| shorter.clamp(0, lifetime_ms));
     let expires_ms = event.at_ms + lifetime_ms;
     let sealed = sealer.seal(expires_ms, ABOUT, event.json.as_bytes())?;
@@ -116,10 +113,8 @@ impl Store {
         self.database
             .run(move |t, sealer| {
                 // The row may have been emptied by a redaction meanwhile.
-                let consumed = t.execute(
-                    "UPDATE event SET content = NULL WHERE event_id = ?1 AND content IS NOT NULL",
-                    [&event_id],
-                )?;
+                let consumed =
+                    t.execute("UPDATE event SET content = NULL WHERE event_id = ?1 AND content IS NOT NULL", [&event_id])?;
                 if let (1, Some(body)) = (consumed, body) {
                     let conversation_id = open_conversation(t, &room_id, at_ms)?;
                     post::insert(t, sealer, conversation_id, &event_id, at_ms, expires_ms, &body)?;
@@ -203,11 +198,9 @@ fn open_conversation(t: &Transaction<'_>, room_id: &str, at_ms: Millis) -> Resul
         "INSERT INTO conversation (room_id, opened_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
         params![room_id, at_ms],
     )?;
-    Ok(t.query_row(
-        "SELECT conversation_id FROM conversation WHERE room_id = ?1 AND closed_ms IS NULL",
-        [room_id],
-        |row| row.get(0),
-    )?)
+    Ok(t.query_row("SELECT conversation_id FROM conversation WHERE room_id = ?1 AND closed_ms IS NULL", [room_id], |row| {
+        row.get(0)
+    })?)
 }
 
 impl Store {

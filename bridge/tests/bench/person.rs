@@ -15,15 +15,8 @@ use ruma::{
     api::{
         SupportedVersions,
         client::{
-            filter::FilterDefinition,
-            keys::get_keys,
-            media::create_content,
-            membership::leave_room,
-            message::send_message_event,
-            presence::get_presence,
-            redact::redact_event,
-            room::create_room,
-            sync::sync_events,
+            filter::FilterDefinition, keys::get_keys, media::create_content, membership::leave_room,
+            message::send_message_event, presence::get_presence, redact::redact_event, room::create_room, sync::sync_events,
             to_device::send_event_to_device,
         },
     },
@@ -61,12 +54,8 @@ impl Person {
     pub async fn register(url: &str, name: &str) -> Self {
         let account = json!({"username": name, "password": "a long enough password", "auth": {"type": "m.login.dummy"},
             "initial_device_display_name": "bench"});
-        let answer = reqwest::Client::new()
-            .post(format!("{url}/_matrix/client/v3/register"))
-            .json(&account)
-            .send()
-            .await
-            .unwrap();
+        let answer =
+            reqwest::Client::new().post(format!("{url}/_matrix/client/v3/register")).json(&account).send().await.unwrap();
         let status = answer.status();
         let answer: Value = answer.json().await.unwrap();
         assert_eq!(status, 200, "{answer}");
@@ -154,12 +143,7 @@ impl Person {
     }
 
     /// Encrypts; without `share` the key stays here until [`share_withheld`](Self::share_withheld).
-    pub async fn encrypt(
-        &mut self,
-        room_id: &OwnedRoomId,
-        content: &Value,
-        share: bool,
-    ) -> Raw<AnyMessageLikeEventContent> {
+    pub async fn encrypt(&mut self, room_id: &OwnedRoomId, content: &Value, share: bool) -> Raw<AnyMessageLikeEventContent> {
         for request in self.share_room_key(room_id).await {
             if share {
                 self.send_to_device(&request).await;
@@ -275,7 +259,9 @@ impl Person {
                 sync_events::v3::State::Before(state) | sync_events::v3::State::After(state) => state.events,
                 _ => Vec::new(),
             };
-            for event in state.iter().map(|event| event.json().get()).chain(room.timeline.events.iter().map(|e| e.json().get())) {
+            for event in
+                state.iter().map(|event| event.json().get()).chain(room.timeline.events.iter().map(|e| e.json().get()))
+            {
                 self.look_at(&room_id, event);
             }
         }
@@ -337,10 +323,8 @@ impl Person {
 
     /// Waits until support is seen as `presence`.
     pub async fn until_support_appears(&self, presence: &str) {
-        until(&format!("support is {presence}"), || async {
-            (self.presence_of_support().await == presence).then_some(())
-        })
-        .await;
+        until(&format!("support is {presence}"), || async { (self.presence_of_support().await == presence).then_some(()) })
+            .await;
     }
 }
 

@@ -51,7 +51,8 @@ pub fn authenticate(cx: &Cx<'_>, credentials: &Credentials<'_>) -> Result<Authen
         return Ok(Authenticated { requester, first_use: row.got_with.is_some() });
     }
     // Compared by their hashes: the time it takes tells nothing about the token.
-    let known = cx.server.appservices.iter().find(|(_, appservice)| token_name(cx, &appservice.registration.as_token) == name);
+    let known =
+        cx.server.appservices.iter().find(|(_, appservice)| token_name(cx, &appservice.registration.as_token) == name);
     let Some((id, appservice)) = known else {
         return Err(Reject::UnknownToken { soft_logout: false }.into());
     };
@@ -99,7 +100,9 @@ pub fn check_requester(cx: &Cx<'_>, requester: &Requester) -> Result<(), Stop> {
         return Err(gone());
     }
     match &requester.device_id {
-        Some(device_id) if !tables::DEVICES.exists(cx.view, &(cx.user(&requester.user_id), cx.device(device_id)))? => Err(gone()),
+        Some(device_id) if !tables::DEVICES.exists(cx.view, &(cx.user(&requester.user_id), cx.device(device_id)))? => {
+            Err(gone())
+        }
         _ => Ok(()),
     }
 }

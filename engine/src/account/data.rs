@@ -49,7 +49,8 @@ pub fn account_data(cx: &Cx<'_>, user_id: &UserId, event_type: &str) -> Result<B
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn all_account_data(cx: &Cx<'_>, user_id: &UserId) -> Result<Vec<AccountDataRow>, ReadError> {
-    let rows: Result<Vec<_>, _> = tables::ACCOUNT_DATA.scan(cx.view, &(cx.user(user_id),)).map(|row| row.map(|(_, row)| row.value)).collect();
+    let rows: Result<Vec<_>, _> =
+        tables::ACCOUNT_DATA.scan(cx.view, &(cx.user(user_id),)).map(|row| row.map(|(_, row)| row.value)).collect();
     let mut rows = rows?;
     if rows.iter().all(|row| row.event_type != push_rules::TYPE) {
         let content = push_rules::content(&push_rules::push_rules(cx, user_id)?);
@@ -66,7 +67,8 @@ pub fn all_account_data(cx: &Cx<'_>, user_id: &UserId) -> Result<Vec<AccountData
 pub fn room_account_data(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId, event_type: &str) -> Result<Box<RawValue>, Stop> {
     // The one kind that lives with an event, among receipts.
     if event_type == receipts::FULLY_READ {
-        let marker = receipts::fully_read(cx, user_id, room_id)?.ok_or_else(|| Reject::not_found("nothing has been read here"))?;
+        let marker =
+            receipts::fully_read(cx, user_id, room_id)?.ok_or_else(|| Reject::not_found("nothing has been read here"))?;
         return Ok(receipts::fully_read_content(&marker.0));
     }
     let key = (cx.user(user_id), cx.room(room_id), cx.name(event_type));
@@ -101,7 +103,10 @@ pub struct NewAccountData {
 /// # Errors
 /// `M_FORBIDDEN` for the records of a pinned identity, `M_TOO_LARGE`, `M_BAD_JSON`.
 pub fn set_account_data(cx: &Cx<'_>, command: &NewAccountData) -> Decided<()> {
-    if command.room_id.is_none() && is_identity_record(&command.event_type) && policy::has_pinned_identity(cx, &command.user_id)? {
+    if command.room_id.is_none()
+        && is_identity_record(&command.event_type)
+        && policy::has_pinned_identity(cx, &command.user_id)?
+    {
         return Err(Reject::forbidden("Your encryption keys were made for you and can't be replaced.").into());
     }
     if command.content.get().len() > ACCOUNT_DATA_BYTES_MAX {
@@ -126,7 +131,11 @@ pub fn put_account_data(draft: &mut Draft<'_>, data: &NewAccountData) {
         tables::ROOM_ACCOUNT_DATA.put(&mut draft.batch, &(user, cx.room(room_id), name), &row);
         draft.tell(&data.user_id, Change::RoomAccountData { room_id: room_id.clone(), event_type });
     } else {
-        tables::ACCOUNT_DATA.put(&mut draft.batch, &(user, name), &AccountDataRow { event_type: event_type.clone(), content });
+        tables::ACCOUNT_DATA.put(
+            &mut draft.batch,
+            &(user, name),
+            &AccountDataRow { event_type: event_type.clone(), content },
+        );
         draft.tell(&data.user_id, Change::AccountData { event_type });
     }
 }
@@ -205,7 +214,12 @@ fn change_tags(
     let content = to_raw_value(&Tags { tags }).map_err(|_| Reject::bad_json("this tag cannot be stored"))?;
     let mut draft = Draft::new(*cx);
     tables::ROOM_ACCOUNT_DATA.require(&mut draft.batch, &key, version);
-    let data = NewAccountData { user_id: user_id.to_owned(), room_id: Some(room_id.to_owned()), event_type: TAG.to_owned(), content };
+    let data = NewAccountData {
+        user_id: user_id.to_owned(),
+        room_id: Some(room_id.to_owned()),
+        event_type: TAG.to_owned(),
+        content,
+    };
     put_account_data(&mut draft, &data);
     Ok(draft.commit(()))
 }

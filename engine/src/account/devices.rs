@@ -17,7 +17,8 @@ const DEVICE_TEXT_BYTES_MAX: usize = 512;
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn devices(cx: &Cx<'_>, user_id: &UserId) -> Result<Vec<DeviceRow>, ReadError> {
-    let rows: Result<Vec<_>, _> = tables::DEVICES.scan(cx.view, &(cx.user(user_id),)).map(|row| row.map(|(_, row)| row.value)).collect();
+    let rows: Result<Vec<_>, _> =
+        tables::DEVICES.scan(cx.view, &(cx.user(user_id),)).map(|row| row.map(|(_, row)| row.value)).collect();
     let mut rows = rows?;
     rows.sort_by(|one, other| one.device_id.cmp(&other.device_id));
     Ok(rows)

@@ -136,7 +136,11 @@ fn matches(wanted: &[String], term: &str, user_id: &UserId, profile: &ProfileRow
 }
 
 fn words(text: &str) -> Vec<String> {
-    fold(text).split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
+    fold(text)
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 /// Without accents and capitals.

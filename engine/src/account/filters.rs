@@ -11,7 +11,8 @@ use crate::{Cx, Decided, Decision, Draft, Reject, Stop, tables};
 /// # Errors
 /// `M_FORBIDDEN` past 200 filters.
 pub fn put_filter(cx: &Cx<'_>, user_id: &UserId, filter: &RawValue) -> Decided<String> {
-    let id = cx.name(&format!("filter {}", filter.get())).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let id =
+        cx.name(&format!("filter {}", filter.get())).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let key = (cx.user(user_id), cx.name(&id));
     if tables::FILTERS.exists(cx.view, &key)? {
         return Ok(Decision::Done(id));

@@ -94,7 +94,8 @@ fn check_proof(draft: &mut Draft<'_>, proof: &LoginProof) -> Result<OwnedUserId,
         LoginProof::Token(token) => {
             let name = (tokens::token_name(&cx, token.expose()),);
             let row = tables::LOGIN_TOKENS.get(cx.view, &name)?;
-            let row = row.ok_or_else(|| Reject::forbidden("this login token has been used or has run out; get a new one"))?;
+            let row =
+                row.ok_or_else(|| Reject::forbidden("this login token has been used or has run out; get a new one"))?;
             tables::LOGIN_TOKENS.require(&mut draft.batch, &name, Some(row.version));
             tables::LOGIN_TOKENS.delete(&mut draft.batch, &name);
             Ok(row.value.user_id)

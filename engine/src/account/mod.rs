@@ -15,7 +15,6 @@ mod users;
 
 pub mod profile;
 
-
 #[cfg(test)]
 mod tests;
 
@@ -25,13 +24,14 @@ use ruma::OwnedDeviceId;
 
 pub use authenticate::{Authenticated, Credentials, authenticate, check_requester};
 pub use data::{
-    NewAccountData, account_data, all_account_data, all_room_account_data, delete_tag, is_server_controlled, put_account_data,
-    put_tag, room_account_data, set_account_data, tags,
-};
-pub use devices::{
-    DeleteDevices, UpdateDevice, delete_device, delete_devices, device, device_id_exists, devices, logout, logout_all, update_device,
+    NewAccountData, account_data, all_account_data, all_room_account_data, delete_tag, is_server_controlled,
+    put_account_data, put_tag, room_account_data, set_account_data, tags,
 };
 pub(crate) use devices::delete_all_but as delete_all_devices_but;
+pub use devices::{
+    DeleteDevices, UpdateDevice, delete_device, delete_devices, device, device_id_exists, devices, logout, logout_all,
+    update_device,
+};
 pub use directory::{Found, Search, search};
 pub use filters::{filter, put_filter};
 pub use login::{Login, LoginProof, NewDevice, Session, create_login_token, login};
@@ -41,8 +41,8 @@ pub use tokens::{Refresh, confirm_tokens, refresh};
 pub use uia::{UIA_GRACE_MS, has_fresh_login, is_uia_session, start_uia};
 pub(crate) use users::put_user;
 pub use users::{
-    ChangePassword, Deactivate, Register, change_password, check_available, deactivate, ensure_senders, is_deactivated, local_user_id,
-    password_hash, register, user,
+    ChangePassword, Deactivate, Register, change_password, check_available, deactivate, ensure_senders, is_deactivated,
+    local_user_id, password_hash, register, user,
 };
 
 /// Devices of one user: more than people have, few enough to be queried together.

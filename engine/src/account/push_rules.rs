@@ -101,8 +101,12 @@ pub fn change_push_rules(cx: &Cx<'_>, command: &ChangePushRules) -> Decided<()> 
     }
     let mut draft = Draft::new(*cx);
     tables::ACCOUNT_DATA.require(&mut draft.batch, &key, version);
-    let data =
-        NewAccountData { user_id: command.user_id.clone(), room_id: None, event_type: TYPE.to_owned(), content: content(&rules) };
+    let data = NewAccountData {
+        user_id: command.user_id.clone(),
+        room_id: None,
+        event_type: TYPE.to_owned(),
+        content: content(&rules),
+    };
     put_account_data(&mut draft, &data);
     Ok(draft.commit(()))
 }
@@ -117,7 +121,9 @@ fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), Stop> {
             })?;
         }
         PushRuleChange::Delete { kind, rule_id } => rules.remove(kind, rule_id).map_err(|error| match error {
-            RemovePushRuleError::ServerDefault => Reject::invalid_param("a predefined rule can be switched off, not deleted"),
+            RemovePushRuleError::ServerDefault => {
+                Reject::invalid_param("a predefined rule can be switched off, not deleted")
+            }
             _ => Reject::not_found("there is no such push rule"),
         })?,
         PushRuleChange::Actions { kind, rule_id, actions } => rules.set_actions(kind, rule_id, actions).map_err(unknown)?,

@@ -21,7 +21,10 @@ pub type Pushers = Vec<(Option<OwnedDeviceId>, Box<RawValue>)>;
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn pushers(cx: &Cx<'_>, user_id: &UserId) -> Result<Pushers, ReadError> {
-    tables::PUSHERS.scan(cx.view, &(cx.user(user_id),)).map(|row| row.map(|(_, row)| (row.value.device_id, row.value.pusher))).collect()
+    tables::PUSHERS
+        .scan(cx.view, &(cx.user(user_id),))
+        .map(|row| row.map(|(_, row)| (row.value.device_id, row.value.pusher)))
+        .collect()
 }
 
 /// `POST /pushers/set`.

@@ -1,7 +1,10 @@
 //! What happens to a user's rooms when the user changes: new names in member events, and leaving them all.
 
 use journal::Name;
-use ruma::{CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, UserId, events::{StateEventType, room::member::MembershipState}};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, UserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 
 use crate::{
     Draft, Reject, Stop,
@@ -14,7 +17,12 @@ pub(super) const ROOMS_PER_BATCH: usize = 100;
 
 /// Drafts member events with the new profile for the user's rooms after `after` (in key order), a batch's worth. Answers
 /// where to go on.
-pub(super) fn propagate(draft: &mut Draft<'_>, user_id: &UserId, profile: &ProfileRow, after: Option<Name>) -> Result<Option<Name>, Stop> {
+pub(super) fn propagate(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    profile: &ProfileRow,
+    after: Option<Name>,
+) -> Result<Option<Name>, Stop> {
     let cx = draft.cx();
     let mut rewritten = 0;
     let mut last = None;
@@ -35,7 +43,9 @@ pub(super) fn propagate(draft: &mut Draft<'_>, user_id: &UserId, profile: &Profi
 
 fn rewrite_member(draft: &mut Draft<'_>, user_id: &UserId, room_id: OwnedRoomId, profile: &ProfileRow) -> Result<(), Stop> {
     let cx = draft.cx();
-    let Some(before) = room::state_event(&cx, &room_id, &StateEventType::RoomMember, user_id.as_str())? else { return Ok(()) };
+    let Some(before) = room::state_event(&cx, &room_id, &StateEventType::RoomMember, user_id.as_str())? else {
+        return Ok(());
+    };
     let mut content: CanonicalJsonObject = before.content_as().unwrap_or_default();
     let mut set = |field: &str, value: Option<String>| match value {
         Some(value) => drop(content.insert(field.to_owned(), CanonicalJsonValue::String(value))),
@@ -59,7 +69,12 @@ pub(super) fn leave_all(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), S
     Ok(())
 }
 
-fn append_member(draft: &mut Draft<'_>, user_id: &UserId, room_id: OwnedRoomId, content: CanonicalJsonObject) -> Result<(), Stop> {
+fn append_member(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    room_id: OwnedRoomId,
+    content: CanonicalJsonObject,
+) -> Result<(), Stop> {
     let room = room::get_room(&draft.cx(), &room_id)?;
     let mut room = RoomDraft::open(draft, room)?;
     match room.append(NewEvent::state(user_id, StateEventType::RoomMember, user_id.as_str(), content)) {

@@ -24,7 +24,10 @@ fn new_device(device: &str, token: &str, refresh: bool) -> NewDevice {
     NewDevice {
         device: DeviceChoice { wanted: Some(device.into()), random: "RANDOM".into() },
         display_name: Some("A browser".to_owned()),
-        tokens: NewTokens { access_token: secret(token), refresh_token: refresh.then(|| secret(&format!("refresh {token}"))) },
+        tokens: NewTokens {
+            access_token: secret(token),
+            refresh_token: refresh.then(|| secret(&format!("refresh {token}"))),
+        },
     }
 }
 
@@ -104,7 +107,9 @@ fn names_that_can_be_registered() {
 #[test]
 fn namespaces_are_kept() {
     let world = World::with_appservices([appservice("bridge", "support")]);
-    let by = |localpart: &str, appservice: Option<&str>| check(world.read(|cx| check_available(cx, localpart, appservice))).is_ok();
+    let by = |localpart: &str, appservice: Option<&str>| {
+        check(world.read(|cx| check_available(cx, localpart, appservice))).is_ok()
+    };
     assert!(by("alice", None));
     assert!(!by("support-x", None), "exclusive");
     assert!(by("support-x", Some("bridge")));
@@ -176,11 +181,15 @@ fn logging_in_to_a_known_device_ends_its_tokens() {
 fn a_login_token_works_once_and_for_a_minute() {
     let (world, alice) = alice();
     let make = |token: &str| world.run(|cx| create_login_token(cx, &alice, &secret(token))).expect("made");
-    let enter = |token: &str, access: &str| Login { proof: LoginProof::Token(secret(token)), device: new_device("D", access, true) };
+    let enter =
+        |token: &str, access: &str| Login { proof: LoginProof::Token(secret(token)), device: new_device("D", access, true) };
     make("once");
     let command = enter("once", "a1");
     // Two at once: both decide, one gets in.
-    let (one, other) = (world.decide(&|cx| login(cx, &command)).expect("decides"), world.decide(&|cx| login(cx, &command)).expect("decides"));
+    let (one, other) = (
+        world.decide(&|cx| login(cx, &command)).expect("decides"),
+        world.decide(&|cx| login(cx, &command)).expect("decides"),
+    );
     let commit = |decision| match decision {
         crate::Decision::Commit { batch, .. } => world.journal.commit_now(batch).expect("the journal writes"),
         crate::Decision::Done(_) => panic!("a login is a commit"),
@@ -221,8 +230,14 @@ fn application_services_speak_for_their_users() {
         check(world.read(|cx| authenticate(cx, &credentials))).map(|found| found.requester)
     };
     let own = ask(None, None).expect("valid");
-    assert_eq!((own.user_id.as_str(), own.device_id, own.appservice.as_deref()), ("@support:example.org", None, Some("bridge")));
-    assert_eq!(ask(Some("@support:example.org"), Some("BRIDGE")).expect("valid").device_id.as_deref(), Some("BRIDGE".into()));
+    assert_eq!(
+        (own.user_id.as_str(), own.device_id, own.appservice.as_deref()),
+        ("@support:example.org", None, Some("bridge"))
+    );
+    assert_eq!(
+        ask(Some("@support:example.org"), Some("BRIDGE")).expect("valid").device_id.as_deref(),
+        Some("BRIDGE".into())
+    );
     assert_eq!(ask(None, Some("OTHER")), Err(Reject::UnknownDevice));
     for user_id in ["@alice:example.org", "@support2:example.org", "@support:elsewhere.example"] {
         assert!(matches!(ask(Some(user_id), None), Err(Reject::Forbidden(_))), "{user_id}");
@@ -271,7 +286,10 @@ fn a_participants_oldest_device_makes_room() {
     for number in 0..PARTICIPANT_DEVICES_MAX {
         world.advance(1);
         world.run(|cx| create_login_token(cx, &pat, &secret("t"))).expect("made");
-        let command = Login { proof: LoginProof::Token(secret("t")), device: new_device(&format!("D{number}"), &format!("a{number}"), true) };
+        let command = Login {
+            proof: LoginProof::Token(secret("t")),
+            device: new_device(&format!("D{number}"), &format!("a{number}"), true),
+        };
         world.run(|cx| login(cx, &command)).expect("in");
     }
     let ids: Vec<_> = world.read(|cx| devices(cx, &pat)).expect("reads").into_iter().map(|row| row.device_id).collect();
@@ -291,16 +309,25 @@ fn account_data_and_tags_are_told_to_sync() {
     set(None, "m.direct", "{}").expect("set");
     set(Some(room.clone()), "org.example", r#"{"a":1}"#).expect("set");
     assert!(matches!(set(None, "m.direct", "[]"), Err(Reject::BadJson(_))));
-    assert!(matches!(set(None, "m.direct", &format!("{{\"a\":\"{}\"}}", "x".repeat(ACCOUNT_DATA_BYTES_MAX))), Err(Reject::TooLarge(_))));
+    assert!(matches!(
+        set(None, "m.direct", &format!("{{\"a\":\"{}\"}}", "x".repeat(ACCOUNT_DATA_BYTES_MAX))),
+        Err(Reject::TooLarge(_))
+    ));
     world.run(|cx| put_tag(cx, &alice, &room, "m.favourite", &json!({ "order": 0.5 }))).expect("tagged");
     world.run(|cx| put_tag(cx, &alice, &room, "u.work", &json!({}))).expect("tagged");
     world.run(|cx| delete_tag(cx, &alice, &room, "u.work")).expect("untagged");
     let found = check(world.read(|cx| room_account_data(cx, &alice, &room, "m.tag"))).expect("there");
     assert_eq!(found.get(), r#"{"tags":{"m.favourite":{"order":0.5}}}"#);
-    let types: Vec<_> = world.read(|cx| all_account_data(cx, &alice)).expect("reads").into_iter().map(|row| row.event_type).collect();
+    let types: Vec<_> =
+        world.read(|cx| all_account_data(cx, &alice)).expect("reads").into_iter().map(|row| row.event_type).collect();
     assert_eq!(types, ["m.direct", "m.push_rules"]);
     let changes: Vec<_> = world
-        .read(|cx| tables::CHANGES.scan(cx.view, &(cx.user(&alice),)).map(|row| row.map(|(_, row)| row.value)).collect::<Result<Vec<_>, _>>())
+        .read(|cx| {
+            tables::CHANGES
+                .scan(cx.view, &(cx.user(&alice),))
+                .map(|row| row.map(|(_, row)| row.value))
+                .collect::<Result<Vec<_>, _>>()
+        })
         .expect("reads");
     assert!(changes.contains(&crate::changes::Change::AccountData { event_type: "m.direct".to_owned() }));
     assert!(changes.contains(&crate::changes::Change::RoomAccountData { room_id: room, event_type: "m.tag".to_owned() }));
@@ -351,8 +378,13 @@ fn set_pusher_of(world: &World, requester: &Requester, pushkey: &str, append: bo
         profile_tag: None,
         lang: "en".to_owned(),
     };
-    let command =
-        SetPusher { requester: requester.clone(), app_id: ids.app_id, pushkey: ids.pushkey, pusher: Some(pusher.into()), append };
+    let command = SetPusher {
+        requester: requester.clone(),
+        app_id: ids.app_id,
+        pushkey: ids.pushkey,
+        pusher: Some(pusher.into()),
+        append,
+    };
     world.run(|cx| set_pusher(cx, &command))
 }
 
@@ -382,7 +414,10 @@ fn a_new_name_reaches_the_rooms() {
     let row = world.read(member).expect("reads").expect("a member").value;
     assert_eq!(row.display_name.as_deref(), Some("Alice B."));
     let found = check(world.read(|cx| profile::profile(cx, None, &alice))).expect("a profile");
-    assert_eq!(serde_json::Value::from_iter(profile::fields(&found)), json!({ "displayname": "Alice B.", "org.example.tz": "CET" }));
+    assert_eq!(
+        serde_json::Value::from_iter(profile::fields(&found)),
+        json!({ "displayname": "Alice B.", "org.example.tz": "CET" })
+    );
     set("org.example.tz", None).expect("removed");
     assert!(matches!(set("displayname", Some(1.into())), Err(Reject::BadJson(_))));
     assert!(matches!(set("displayname", Some("x".repeat(2_000).into())), Err(Reject::TooLarge(_))));
@@ -441,7 +476,11 @@ fn people_are_found_by_those_who_may_know_of_them() {
     put_host_named(&world, "h3", "other", "East", "Ada Elsewhere").expect("a host");
     session(&world, "s", "h1", &["p1", "p2"]).expect("a session");
     let find = |user: &str, term: &str| {
-        let command = Search { user_id: UserId::parse(format!("@{user}:example.org")).expect("an id"), term: term.to_owned(), limit: 10 };
+        let command = Search {
+            user_id: UserId::parse(format!("@{user}:example.org")).expect("an id"),
+            term: term.to_owned(),
+            limit: 10,
+        };
         let found = world.read(|cx| search(cx, &command)).expect("reads");
         found.users.into_iter().map(|(user_id, _)| user_id.localpart().to_owned()).collect::<Vec<_>>()
     };

@@ -41,7 +41,8 @@ pub(super) fn issue(
     put_device_token(draft, user_id, device_id, access, TokenKind::Access);
     if let Some(refresh_token) = &tokens.refresh_token {
         let refresh = token_name(&cx, refresh_token.expose());
-        let row = RefreshTokenRow { user_id: user_id.to_owned(), device_id: device_id.to_owned(), access_token: access, got_with };
+        let row =
+            RefreshTokenRow { user_id: user_id.to_owned(), device_id: device_id.to_owned(), access_token: access, got_with };
         tables::REFRESH_TOKENS.put(&mut draft.batch, &(refresh,), &row);
         put_device_token(draft, user_id, device_id, refresh, TokenKind::Refresh);
     }
@@ -54,7 +55,12 @@ fn put_device_token(draft: &mut Draft<'_>, user_id: &UserId, device_id: &DeviceI
 }
 
 /// Ends a device's tokens, but for those in `keep`.
-pub(super) fn delete_tokens(draft: &mut Draft<'_>, user_id: &UserId, device_id: &DeviceId, keep: &[Name]) -> Result<(), ReadError> {
+pub(super) fn delete_tokens(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    device_id: &DeviceId,
+    keep: &[Name],
+) -> Result<(), ReadError> {
     let cx = draft.cx();
     for found in tables::DEVICE_TOKENS.scan(cx.view, &(cx.user(user_id), cx.device(device_id))) {
         let (key, row) = found?;

@@ -105,7 +105,13 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
 }
 
 /// Drafts a new user's rows. The batch conflicts if somebody else makes the user first.
-pub(crate) fn put_user(draft: &mut Draft<'_>, user_id: &UserId, kind: UserKind, password_hash: Option<String>, profile: &ProfileRow) {
+pub(crate) fn put_user(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    kind: UserKind,
+    password_hash: Option<String>,
+    profile: &ProfileRow,
+) {
     let cx = draft.cx();
     let name = (cx.user(user_id),);
     tables::USERS.require(&mut draft.batch, &name, None);

@@ -17,7 +17,8 @@ pub use newcomer::NewcomerRecords;
 pub use organizations::{PutOrganization, PutOrganizationAccount, put_organization, put_organization_account};
 pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key, platform_keys, revoke_platform_key};
 pub use sessions::{
-    INVITEES_MAX, Invitee, PutSession, SESSIONS_TOPIC, SessionPut, due_sessions, end_session, next_due, participants, put_session,
+    INVITEES_MAX, Invitee, PutSession, SESSIONS_TOPIC, SessionPut, due_sessions, end_session, next_due, participants,
+    put_session,
 };
 
 use crate::Reject;

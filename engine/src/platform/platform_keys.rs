@@ -39,7 +39,8 @@ pub fn create_platform_key(cx: &Cx<'_>, command: &CreatePlatformKey) -> Decided<
 /// # Errors
 /// [`Stop::Read`].
 pub fn platform_keys(cx: &Cx<'_>) -> Result<Vec<PlatformKeyRow>, Stop> {
-    let rows: Result<Vec<_>, _> = tables::PLATFORM_KEYS.scan(cx.view, &()).map(|row| row.map(|(_, row)| row.value)).collect();
+    let rows: Result<Vec<_>, _> =
+        tables::PLATFORM_KEYS.scan(cx.view, &()).map(|row| row.map(|(_, row)| row.value)).collect();
     let mut rows = rows?;
     rows.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
     Ok(rows)

@@ -85,12 +85,8 @@ pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
     }
     let mut draft = Draft::new(*cx);
     tables::SESSIONS.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
-    let row = SessionRow {
-        session: command.session.clone(),
-        host: host.user_id.clone(),
-        ends_at: command.ends_at,
-        ended: false,
-    };
+    let row =
+        SessionRow { session: command.session.clone(), host: host.user_id.clone(), ends_at: command.ends_at, ended: false };
     // Rewritten even if it is the same: two requests at once must not make one invitee twice.
     put_row(&mut draft, known.as_ref().map(|row| row.value.ends_at), &row);
     let before = participants(cx, &command.session)?;

@@ -35,7 +35,8 @@ pub(crate) fn newcomer(user_id: &UserId) -> NewcomerRecords {
         "keys": { format!("ed25519:{device_id}"): public_key(&device), format!("curve25519:{device_id}"): device_id },
     });
     let fallback = signed(json!({ "key": public_key(&key_pair("x")), "fallback": true }), user_id, &[&device]);
-    let master_key = json!({ "user_id": user_id, "usage": ["master"], "keys": { format!("ed25519:{master_public}"): master_public } });
+    let master_key =
+        json!({ "user_id": user_id, "usage": ["master"], "keys": { format!("ed25519:{master_public}"): master_public } });
     NewcomerRecords {
         identity: Identity {
             master_key: raw(&master_key),
@@ -76,7 +77,13 @@ fn put_account(world: &World, organization: &str, account: &str, chat_enabled: O
     world.run(|cx| put_organization_account(cx, &command)).map(drop)
 }
 
-pub(crate) fn put_host_named(world: &World, id: &str, organization: &str, account: &str, name: &str) -> Result<Host, Reject> {
+pub(crate) fn put_host_named(
+    world: &World,
+    id: &str,
+    organization: &str,
+    account: &str,
+    name: &str,
+) -> Result<Host, Reject> {
     let user_id = UserId::parse(format!("@{id}:example.org")).expect("a user id");
     let command = PutHost {
         host: id.to_owned(),
@@ -93,7 +100,13 @@ pub(crate) fn session(world: &World, session: &str, host: &str, invitees: &[&str
     session_until(world, session, host, invitees, world.now().plus_ms(3_600_000))
 }
 
-fn session_until(world: &World, session: &str, host: &str, invitees: &[&str], ends_at: Timestamp) -> Result<SessionPut, Reject> {
+fn session_until(
+    world: &World,
+    session: &str,
+    host: &str,
+    invitees: &[&str],
+    ends_at: Timestamp,
+) -> Result<SessionPut, Reject> {
     let invitees = invitees.iter().map(|id| {
         let user_id = UserId::parse(format!("@{id}:example.org")).expect("a user id");
         let new_user = Some((user_id.clone(), newcomer(&user_id)));
@@ -110,7 +123,10 @@ fn log_in(world: &World, user_id: &UserId, device: &str, token: &str) -> Result<
     let device = NewDevice {
         device: DeviceChoice { wanted: None, random: device.into() },
         display_name: None,
-        tokens: NewTokens { access_token: Secret::new(token.to_owned()), refresh_token: Some(Secret::new(format!("refresh {token}"))) },
+        tokens: NewTokens {
+            access_token: Secret::new(token.to_owned()),
+            refresh_token: Some(Secret::new(format!("refresh {token}"))),
+        },
     };
     let command = Login { proof: LoginProof::Token(one_time), device };
     world.run(|cx| account::login(cx, &command))
@@ -207,9 +223,12 @@ fn a_participants_identity_is_pinned_and_a_hosts_is_not() {
     session(&world, "s", "ada", &["pat"]).expect("a session");
     for (localpart, pinned) in [("pat", true), ("ada", false)] {
         let user_id = UserId::parse(format!("@{localpart}:example.org")).expect("a user id");
-        for event_type in ["m.cross_signing.master", "m.secret_storage.default_key", "m.secret_storage.key.x", "org.matrix.msc3814"] {
+        for event_type in
+            ["m.cross_signing.master", "m.secret_storage.default_key", "m.secret_storage.key.x", "org.matrix.msc3814"]
+        {
             let content = to_raw_value(&json!({ "mine": true })).expect("JSON");
-            let command = NewAccountData { user_id: user_id.clone(), room_id: None, event_type: event_type.to_owned(), content };
+            let command =
+                NewAccountData { user_id: user_id.clone(), room_id: None, event_type: event_type.to_owned(), content };
             let set = world.run(|cx| account::set_account_data(cx, &command));
             assert_eq!(matches!(set, Err(Reject::Forbidden(_))), pinned, "{localpart} {event_type}: {set:?}");
         }

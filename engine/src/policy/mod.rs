@@ -9,7 +9,6 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-
 use journal::ReadError;
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
@@ -45,7 +44,9 @@ pub fn may_see(cx: &Cx<'_>, viewer: &UserId, target: &UserId) -> Result<bool, Re
 pub fn may_create_room(cx: &Cx<'_>, creator: &UserId, invitees: &[OwnedUserId]) -> Result<(), Stop> {
     let creating = standing(cx, creator)?;
     if matches!(creating, Standing::Participant { .. }) && invitees.len() != 1 {
-        return Err(Reject::forbidden("You can chat with the person who invited you, or with support, and nobody else.").into());
+        return Err(
+            Reject::forbidden("You can chat with the person who invited you, or with support, and nobody else.").into()
+        );
     }
     let mut together = vec![creating];
     for invitee in invitees {
@@ -116,7 +117,10 @@ pub fn may_join(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop
             _ => false,
         });
         if !invited {
-            return Err(Reject::forbidden("You can enter a chat only when the person who invited you, or support, asks you in.").into());
+            return Err(Reject::forbidden(
+                "You can enter a chat only when the person who invited you, or support, asks you in.",
+            )
+            .into());
         }
     }
     check_against_members(cx, room_id, user, &joining).map(drop)
@@ -159,7 +163,9 @@ pub fn may_moderate(cx: &Cx<'_>, user: &UserId) -> Result<(), Stop> {
 pub fn may_alias(cx: &Cx<'_>, user: &UserId) -> Result<(), Stop> {
     match standing(cx, user)? {
         Standing::Plain | Standing::Support => Ok(()),
-        Standing::Host { .. } | Standing::Participant { .. } => Err(Reject::forbidden("Chats here are private: they can't be given a public name, listed or upgraded.").into()),
+        Standing::Host { .. } | Standing::Participant { .. } => {
+            Err(Reject::forbidden("Chats here are private: they can't be given a public name, listed or upgraded.").into())
+        }
     }
 }
 
@@ -178,8 +184,12 @@ pub fn may_browse_rooms(cx: &Cx<'_>, user: &UserId) -> Result<bool, ReadError> {
 /// [`Reject::Forbidden`]; [`Stop::Read`].
 pub fn may_change_profile(cx: &Cx<'_>, user: &UserId, display_name: bool) -> Result<(), Stop> {
     match standing(cx, user)? {
-        Standing::Participant { .. } => Err(Reject::forbidden("Your name comes from the invitation and can't be changed here.").into()),
-        Standing::Host { .. } if display_name => Err(Reject::forbidden("Your name comes from your account and can't be changed here.").into()),
+        Standing::Participant { .. } => {
+            Err(Reject::forbidden("Your name comes from the invitation and can't be changed here.").into())
+        }
+        Standing::Host { .. } if display_name => {
+            Err(Reject::forbidden("Your name comes from your account and can't be changed here.").into())
+        }
         _ => Ok(()),
     }
 }
@@ -219,7 +229,9 @@ fn chat_is_off() -> Reject {
 fn check_pair(one: &Standing, other: &Standing) -> Result<(), Reject> {
     match (one, other) {
         (Standing::Support, _) | (_, Standing::Support) | (Standing::Plain, Standing::Plain) => Ok(()),
-        (Standing::Plain, _) | (_, Standing::Plain) => Err(Reject::forbidden("There is nobody of that name whom you can chat with.")),
+        (Standing::Plain, _) | (_, Standing::Plain) => {
+            Err(Reject::forbidden("There is nobody of that name whom you can chat with."))
+        }
         (Standing::Host { row: one, .. }, Standing::Host { row: other, .. }) => {
             if one.organization == other.organization {
                 return Ok(());
@@ -272,7 +284,9 @@ fn check_chat_enabled(together: &[Standing]) -> Result<(), Reject> {
 fn pair_of(one: &Standing, other: &Standing, cx: &Cx<'_>) -> Option<(OwnedUserId, OwnedUserId)> {
     match (one, other) {
         (Standing::Participant { row, .. }, Standing::Host { row: host, .. })
-        | (Standing::Host { row: host, .. }, Standing::Participant { row, .. }) => Some((row.user_id.clone(), host.user_id.clone())),
+        | (Standing::Host { row: host, .. }, Standing::Participant { row, .. }) => {
+            Some((row.user_id.clone(), host.user_id.clone()))
+        }
         (Standing::Participant { row, .. }, Standing::Support) | (Standing::Support, Standing::Participant { row, .. }) => {
             Some((row.user_id.clone(), support_user_id(cx)))
         }

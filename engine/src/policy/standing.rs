@@ -65,7 +65,8 @@ pub fn standing(cx: &Cx<'_>, user: &UserId) -> Result<Standing, ReadError> {
             Ok(Standing::Host { row, chat_enabled })
         }
         UserKind::Participant => {
-            let row = tables::PARTICIPANTS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "participants" })?.value;
+            let row =
+                tables::PARTICIPANTS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "participants" })?.value;
             let chat_enabled = match tables::HOST_USERS.get(cx.view, &(cx.user(&row.inviter),))? {
                 Some(host) => chat_enabled(cx, &host.value)?,
                 None => false,
@@ -78,7 +79,9 @@ pub fn standing(cx: &Cx<'_>, user: &UserId) -> Result<Standing, ReadError> {
 /// Whether `user` is support: `@support` of this server, in the namespace of an application service.
 #[must_use]
 pub fn is_support(cx: &Cx<'_>, user: &UserId) -> bool {
-    user.localpart() == SUPPORT && cx.server.is_local(user) && cx.server.appservices.values().any(|appservice| appservice.interest.user(user))
+    user.localpart() == SUPPORT
+        && cx.server.is_local(user)
+        && cx.server.appservices.values().any(|appservice| appservice.interest.user(user))
 }
 
 /// `@support:<server>`, whether or not anybody plays it.

@@ -36,14 +36,20 @@ fn id(localpart: &str) -> OwnedUserId {
 fn create(world: &World, creator: &str, invitees: &[&str]) -> Result<ruma::OwnedRoomId, Reject> {
     let mut request = create_room::v3::Request::new();
     request.invite = invitees.iter().map(|localpart| id(localpart)).collect();
-    let random_id = ruma::RoomId::parse(format!("!{creator}-{}-{}:example.org", invitees.join("-"), world.now().as_ms())).expect("a room id");
+    let random_id = ruma::RoomId::parse(format!("!{creator}-{}-{}:example.org", invitees.join("-"), world.now().as_ms()))
+        .expect("a room id");
     let command = CreateRoom { creator: id(creator), random_id, request };
     world.run(|cx| crate::room::create::create_room(cx, &command))
 }
 
 fn member(world: &World, sender: &str, target: &str, room_id: &RoomId, action: membership::Action) -> Result<(), Reject> {
-    let command =
-        membership::SetMembership { sender: id(sender), room_id: room_id.to_owned(), target: id(target), action, reason: None };
+    let command = membership::SetMembership {
+        sender: id(sender),
+        room_id: room_id.to_owned(),
+        target: id(target),
+        action,
+        reason: None,
+    };
     world.run(|cx| membership::set_membership(cx, &command))
 }
 
@@ -89,7 +95,10 @@ fn who_may_make_a_room_with_whom() {
         let world = world();
         let made = create(&world, creator, invitees);
         assert_eq!(made.is_ok(), allowed, "{creator} with {invitees:?}: {made:?}");
-        assert!(matches!(made, Ok(_) | Err(Reject::Forbidden(_) | Reject::InviteBlocked(_))), "{creator} with {invitees:?}: {made:?}");
+        assert!(
+            matches!(made, Ok(_) | Err(Reject::Forbidden(_) | Reject::InviteBlocked(_))),
+            "{creator} with {invitees:?}: {made:?}"
+        );
     }
 }
 
@@ -151,7 +160,10 @@ fn who_may_be_brought_into_a_room() {
         assert_eq!(code, expected, "{sender} invites {target}");
     }
     member(&world, "paul", "paul", &pair, Join).expect("invited by the inviter");
-    assert!(matches!(member(&world, "paul", "support", &pair, Invite), Err(Reject::Forbidden(_))), "participants invite nobody");
+    assert!(
+        matches!(member(&world, "paul", "support", &pair, Invite), Err(Reject::Forbidden(_))),
+        "participants invite nobody"
+    );
     assert!(matches!(member(&world, "pat", "pat", &hosts, Join), Err(Reject::Forbidden(_))));
 }
 
@@ -203,7 +215,8 @@ fn send(cx: &Cx<'_>, person: &Person, room_id: &RoomId) -> crate::Decided<ruma::
         room_id: room_id.to_owned(),
         event_type: "m.room.message".into(),
         txn_id: "t".into(),
-        content: serde_json::value::to_raw_value(&serde_json::json!({ "msgtype": "m.text", "body": "hello" })).expect("content"),
+        content: serde_json::value::to_raw_value(&serde_json::json!({ "msgtype": "m.text", "body": "hello" }))
+            .expect("content"),
         timestamp: None,
     };
     crate::room::send::send_event(cx, &command)
@@ -242,9 +255,7 @@ fn support_is_whom_an_application_service_plays() {
 #[test]
 fn no_other_call_brings_people_in() {
     let world = world();
-    let member = |localpart: &str, membership: &str| {
-        serde_json::json!({ "type": "m.room.member", "state_key": id(localpart), "content": { "membership": membership } })
-    };
+    let member = |localpart: &str, membership: &str| serde_json::json!({ "type": "m.room.member", "state_key": id(localpart), "content": { "membership": membership } });
     let with = |creator: &str, invitees: &[&str], body: serde_json::Value| {
         let mut request = create_room::v3::Request::new();
         request.invite = invitees.iter().map(|localpart| id(localpart)).collect();
@@ -283,5 +294,6 @@ fn no_other_call_brings_people_in() {
     }
     let posing = serde_json::json!({ "membership": "join", "displayname": "ada" });
     assert!(matches!(put("pat", "pat", posing), Err(Reject::Forbidden(_))), "nobody takes another name");
-    put("pat", "pat", serde_json::json!({ "membership": "join", "displayname": "pat the invitee", "org.example": 1 })).expect("own name");
+    put("pat", "pat", serde_json::json!({ "membership": "join", "displayname": "pat the invitee", "org.example": 1 }))
+        .expect("own name");
 }

@@ -4,8 +4,9 @@ use ruma::{
     UserId,
     power_levels::NotificationPowerLevelsKey,
     push::{
-        Action, ConditionalPushRule, ConditionalPushRuleInit, EventMatchConditionData, HighlightTweakValue, PatternedPushRule,
-        PatternedPushRuleInit, PushCondition, Ruleset, SenderNotificationPermissionConditionData, SoundTweakValue, Tweak,
+        Action, ConditionalPushRule, ConditionalPushRuleInit, EventMatchConditionData, HighlightTweakValue,
+        PatternedPushRule, PatternedPushRuleInit, PushCondition, Ruleset, SenderNotificationPermissionConditionData,
+        SoundTweakValue, Tweak,
     },
 };
 

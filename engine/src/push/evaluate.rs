@@ -11,7 +11,10 @@ use std::{
 use journal::ReadError;
 use ruma::{
     events::{StateEventType, TimelineEventType, room::power_levels::RoomPowerLevels},
-    push::{Action, FlattenedJson, HighlightTweakValue, PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset, SoundTweakValue, Tweak},
+    push::{
+        Action, FlattenedJson, HighlightTweakValue, PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset,
+        SoundTweakValue, Tweak,
+    },
     serde::Raw,
 };
 use serde::Deserialize;
@@ -50,7 +53,9 @@ struct RelatesTo {
     rel_type: Option<String>,
 }
 
-fn lenient<'de, D: serde::Deserializer<'de>, T: serde::de::DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn lenient<'de, D: serde::Deserializer<'de>, T: serde::de::DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
     Ok(serde_json::from_str(raw.get()).ok())
 }
@@ -124,7 +129,9 @@ impl<'a> Judge<'a> {
             TimelineEventType::Reaction => None,
             _ if edit => None,
             TimelineEventType::CallInvite => Some(Verdict { highlight: false, sound: Some("ring".into()) }),
-            TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted if self.occasion.joined_count == 2 => loud(false),
+            TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted if self.occasion.joined_count == 2 => {
+                loud(false)
+            }
             TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted => quiet(false),
             _ => None,
         })

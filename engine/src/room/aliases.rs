@@ -4,7 +4,8 @@ use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId, events::S
 
 use super::{RoomDraft, get_room, membership_of, state_event};
 use crate::{
-    Cx, Decided, Draft, Reject, Stop, policy, room::power::power_of,
+    Cx, Decided, Draft, Reject, Stop, policy,
+    room::power::power_of,
     tables::{self, AliasRow},
 };
 
@@ -14,10 +15,9 @@ use crate::{
 /// `M_INVALID_PARAM` when it is not, `M_ROOM_IN_USE` when it is taken, `M_EXCLUSIVE` when it belongs to a service.
 pub(super) fn local_alias(cx: &Cx<'_>, name: &str) -> Result<OwnedRoomAliasId, Stop> {
     let valid = !name.is_empty() && !name.contains([':', '#', '\0']) && !name.chars().any(char::is_whitespace);
-    let alias = RoomAliasId::parse(format!("#{name}:{}", cx.server.name))
-        .ok()
-        .filter(|_| valid)
-        .ok_or_else(|| Reject::invalid_param("a room alias has no spaces, colons or # in its local part, and at most 255 bytes in all"))?;
+    let alias = RoomAliasId::parse(format!("#{name}:{}", cx.server.name)).ok().filter(|_| valid).ok_or_else(|| {
+        Reject::invalid_param("a room alias has no spaces, colons or # in its local part, and at most 255 bytes in all")
+    })?;
     check_free(cx, &alias)?;
     Ok(alias)
 }
@@ -57,7 +57,13 @@ pub fn resolve(cx: &Cx<'_>, alias: &RoomAliasId) -> Result<AliasRow, Stop> {
 ///
 /// # Errors
 /// `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` for somebody outside it or by policy, `M_UNKNOWN` (409) when the alias is taken.
-pub fn create_alias(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId, alias: &RoomAliasId, service: Option<&str>) -> Decided<()> {
+pub fn create_alias(
+    cx: &Cx<'_>,
+    user_id: &UserId,
+    room_id: &RoomId,
+    alias: &RoomAliasId,
+    service: Option<&str>,
+) -> Decided<()> {
     policy::may_alias(cx, user_id)?;
     if alias.server_name() != cx.server.name {
         return Err(Reject::invalid_param("aliases are made on their own server").into());
@@ -98,7 +104,13 @@ pub fn delete_alias(cx: &Cx<'_>, user_id: &UserId, alias: &RoomAliasId) -> Decid
 }
 
 /// A deleted alias does not stay the room's canonical one, if the user may change that.
-fn drop_canonical(cx: &Cx<'_>, draft: &mut Draft<'_>, user_id: &UserId, room_id: &RoomId, alias: &RoomAliasId) -> Result<(), Stop> {
+fn drop_canonical(
+    cx: &Cx<'_>,
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    room_id: &RoomId,
+    alias: &RoomAliasId,
+) -> Result<(), Stop> {
     let Some(canonical) = state_event(cx, room_id, &StateEventType::RoomCanonicalAlias, "")? else { return Ok(()) };
     let Some(mut content) = canonical.content_as::<serde_json::Value>() else { return Ok(()) };
     let is_alias = |value: &serde_json::Value| value.as_str() == Some(alias.as_str());
@@ -117,7 +129,11 @@ fn drop_canonical(cx: &Cx<'_>, draft: &mut Draft<'_>, user_id: &UserId, room_id:
             fields.remove("alias");
         }
         let rest: Vec<_> = alternatives.into_iter().filter(|value| !is_alias(value)).collect();
-        if rest.is_empty() { fields.remove("alt_aliases") } else { fields.insert("alt_aliases".to_owned(), rest.into()) };
+        if rest.is_empty() {
+            fields.remove("alt_aliases")
+        } else {
+            fields.insert("alt_aliases".to_owned(), rest.into())
+        };
     }
     let mut room = RoomDraft::open(draft, room)?;
     let content = super::create::canonical(&content)?;
@@ -159,7 +175,8 @@ pub fn resolve_id_or_alias(cx: &Cx<'_>, room: &ruma::RoomOrAliasId) -> Result<Ow
     match RoomId::parse(room.as_str()) {
         Ok(room_id) => Ok(room_id.to_owned()),
         Err(_) => {
-            let alias = RoomAliasId::parse(room.as_str()).map_err(|_| Reject::invalid_param("this is neither a room id nor an alias"))?;
+            let alias = RoomAliasId::parse(room.as_str())
+                .map_err(|_| Reject::invalid_param("this is neither a room id nor an alias"))?;
             Ok(resolve(cx, &alias)?.room_id)
         }
     }

@@ -159,7 +159,8 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             origin_server_ts: timestamp(cx.now()),
         };
         let pdu = Pdu::build(cx.server, &rules, event)?;
-        check_state_independent_auth_rules::<&Pdu>(&rules.authorization, &pdu, |_| None).map_err(|reason| refused(&reason))?;
+        check_state_independent_auth_rules::<&Pdu>(&rules.authorization, &pdu, |_| None)
+            .map_err(|reason| refused(&reason))?;
         let room_id = if named_after_event {
             OwnedRoomId::try_from(pdu.event_id.as_str().replacen('$', "!", 1))
                 .map_err(|_| Reject::bad_json("this room cannot be given an id"))?

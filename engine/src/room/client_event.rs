@@ -2,7 +2,9 @@
 //! ([spec v1.19, Client-Server API § Room event format](https://spec.matrix.org/v1.19/client-server-api/#room-event-format)).
 
 use journal::Timestamp;
-use ruma::{EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
+use ruma::{
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 

@@ -2,7 +2,10 @@
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, RoomVersionId,
-    api::client::room::{Visibility, create_room::v3::{Request, RoomPreset}},
+    api::client::room::{
+        Visibility,
+        create_room::v3::{Request, RoomPreset},
+    },
     events::{StateEventType, room::member::MembershipState},
     serde::Raw,
 };
@@ -64,7 +67,10 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
         policy::may_alias(cx, &command.creator)?;
     }
     let version = request.room_version.clone().unwrap_or_else(|| cx.server.default_room_version.clone());
-    let rules = version.rules().filter(|_| supported(&version)).ok_or_else(|| Reject::UnsupportedRoomVersion(version.to_string()))?;
+    let rules = version
+        .rules()
+        .filter(|_| supported(&version))
+        .ok_or_else(|| Reject::UnsupportedRoomVersion(version.to_string()))?;
     let creators_privileged = rules.authorization.explicitly_privilege_room_creators;
     let preset = request.preset.clone().unwrap_or(match request.visibility {
         Visibility::Public => RoomPreset::PublicChat,
@@ -115,10 +121,14 @@ pub fn supported(version: &RoomVersionId) -> bool {
 
 fn check_limits(request: &Request) -> Result<(), Reject> {
     if request.invite.len() > INVITES_MAX {
-        return Err(Reject::invalid_param(format!("a new room can invite at most {INVITES_MAX} people; invite the others later")));
+        return Err(Reject::invalid_param(format!(
+            "a new room can invite at most {INVITES_MAX} people; invite the others later"
+        )));
     }
     if request.initial_state.len() > INITIAL_STATE_MAX {
-        return Err(Reject::invalid_param(format!("a new room can have at most {INITIAL_STATE_MAX} events of initial state")));
+        return Err(Reject::invalid_param(format!(
+            "a new room can have at most {INITIAL_STATE_MAX} events of initial state"
+        )));
     }
     if !request.invite_3pid.is_empty() {
         return Err(Reject::ThreepidDenied("people are invited by their Matrix id here, not by e-mail or telephone".into()));
@@ -126,7 +136,11 @@ fn check_limits(request: &Request) -> Result<(), Reject> {
     Ok(())
 }
 
-fn create_content(command: &CreateRoom, version: &RoomVersionId, preset: &RoomPreset) -> Result<CanonicalJsonObject, Reject> {
+fn create_content(
+    command: &CreateRoom,
+    version: &RoomVersionId,
+    preset: &RoomPreset,
+) -> Result<CanonicalJsonObject, Reject> {
     let mut content = match &command.request.creation_content {
         Some(raw) => object(raw)?,
         None => CanonicalJsonObject::new(),
@@ -244,6 +258,7 @@ pub(super) fn canonical(value: &Value) -> Result<CanonicalJsonObject, Reject> {
 }
 
 fn object<T>(raw: &Raw<T>) -> Result<CanonicalJsonObject, Reject> {
-    let value: Value = serde_json::from_str(raw.json().get()).map_err(|_| Reject::bad_json("this has to be a JSON object"))?;
+    let value: Value =
+        serde_json::from_str(raw.json().get()).map_err(|_| Reject::bad_json("this has to be a JSON object"))?;
     canonical(&value)
 }

@@ -106,7 +106,12 @@ pub fn set_published(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId, published:
     Ok(draft.commit(()))
 }
 
-fn field<T: serde::de::DeserializeOwned>(cx: &Cx<'_>, room_id: &RoomId, event_type: &str, field: &str) -> Result<Option<T>, Stop> {
+fn field<T: serde::de::DeserializeOwned>(
+    cx: &Cx<'_>,
+    room_id: &RoomId,
+    event_type: &str,
+    field: &str,
+) -> Result<Option<T>, Stop> {
     Ok(state_event(cx, room_id, &StateEventType::from(event_type), "")?.and_then(|pdu| pdu.content_field(field)))
 }
 
@@ -136,7 +141,9 @@ pub fn describe(cx: &Cx<'_>, room_id: &RoomId) -> Result<PublicRoomsChunk, Stop>
 fn matches(chunk: &PublicRoomsChunk, query: &Query) -> bool {
     let of_type = query.room_types.is_empty()
         || query.room_types.iter().any(|filter| *filter == RoomTypeFilter::from(chunk.room_type.clone()));
-    let Some(term) = query.search_term.as_deref().map(str::to_lowercase).filter(|term| !term.is_empty()) else { return of_type };
+    let Some(term) = query.search_term.as_deref().map(str::to_lowercase).filter(|term| !term.is_empty()) else {
+        return of_type;
+    };
     let alias = chunk.canonical_alias.as_ref().map(|alias| alias.as_str());
     let texts = [chunk.name.as_deref(), chunk.topic.as_deref(), alias];
     of_type && texts.into_iter().flatten().any(|text| text.to_lowercase().contains(&term))

@@ -71,7 +71,8 @@ pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
     let mut content = member_content(cx, &command.target, membership, command.reason.as_deref())?;
     if command.action == Action::Join && before != Some(MembershipState::Invite) {
         if let Some(authorizer) = authorizer(cx, &room, &command.sender)? {
-            content.insert("join_authorised_via_users_server".to_owned(), CanonicalJsonValue::String(authorizer.to_string()));
+            content
+                .insert("join_authorised_via_users_server".to_owned(), CanonicalJsonValue::String(authorizer.to_string()));
         }
     }
     let mut draft = Draft::new(*cx);
@@ -170,7 +171,9 @@ fn authorizer(cx: &Cx<'_>, room: &Room, user_id: &UserId) -> Result<Option<Owned
         }
     }
     if !allowed {
-        return Err(Reject::forbidden("you may join this room only from a room that it names, or when you are invited").into());
+        return Err(
+            Reject::forbidden("you may join this room only from a room that it names, or when you are invited").into()
+        );
     }
     let levels = power::power_levels(cx, room)?;
     let members = joined_members(cx, &room.room_id)?;

@@ -18,12 +18,12 @@ pub mod send;
 mod tests;
 
 pub use append::{NewEvent, RoomDraft};
+pub(crate) use client_event::raw;
 pub use client_event::{ClientEvent, Relation, Unsigned, basic_event, relation_of, sent_event, stripped};
 pub use ignored::ignored_users;
-pub(crate) use client_event::raw;
 pub use pdu::Pdu;
 pub use read::{
-    Room, get_event, get_room, joined_members, joined_rooms, members, membership_of, shares_room, state_at, state_event,
-    whole_state, StoredEvent,
+    Room, StoredEvent, get_event, get_room, joined_members, joined_rooms, members, membership_of, shares_room, state_at,
+    state_event, whole_state,
 };
 pub use visibility::Viewer;

@@ -75,8 +75,8 @@ impl Pdu {
             .map_err(|error| format_reject(&error.to_string()))?;
         check_pdu_format(&object, &rules.event_format).map_err(|error| format_reject(&error))?;
         let hash = reference_hash(&object, rules).map_err(|error| format_reject(&error.to_string()))?;
-        let event_id = OwnedEventId::try_from(format!("${hash}"))
-            .map_err(|_| Reject::bad_json("this event cannot be given an id"))?;
+        let event_id =
+            OwnedEventId::try_from(format!("${hash}")).map_err(|_| Reject::bad_json("this event cannot be given an id"))?;
         let mut take = |field: &str| object.remove(field).unwrap_or(CanonicalJsonValue::Null);
         Ok(Self {
             event_id,
@@ -129,9 +129,8 @@ impl Unsigned<'_> {
     fn to_object(&self) -> CanonicalJsonObject {
         let text = |text: &str| CanonicalJsonValue::String(text.to_owned());
         let ids = |ids: &[OwnedEventId]| CanonicalJsonValue::Array(ids.iter().map(|id| text(id.as_str())).collect());
-        let int = |number: u64| {
-            CanonicalJsonValue::Integer(ruma::Int::new_saturating(i64::try_from(number).unwrap_or(i64::MAX)))
-        };
+        let int =
+            |number: u64| CanonicalJsonValue::Integer(ruma::Int::new_saturating(i64::try_from(number).unwrap_or(i64::MAX)));
         let mut object = CanonicalJsonObject::from([
             ("auth_events".to_owned(), ids(&self.auth_events)),
             ("content".to_owned(), CanonicalJsonValue::Object(self.content.clone())),

@@ -52,7 +52,12 @@ pub fn get_room(cx: &Cx<'_>, room_id: &RoomId) -> Result<Room, Stop> {
 ///
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
-pub fn state_event(cx: &Cx<'_>, room_id: &RoomId, event_type: &StateEventType, state_key: &str) -> Result<Option<Pdu>, ReadError> {
+pub fn state_event(
+    cx: &Cx<'_>,
+    room_id: &RoomId,
+    event_type: &StateEventType,
+    state_key: &str,
+) -> Result<Option<Pdu>, ReadError> {
     let key = (cx.room(room_id), cx.name(&event_type.to_string()), cx.name(state_key));
     Ok(tables::STATE.get(cx.view, &key)?.map(|row| row.value.pdu))
 }
@@ -73,11 +78,8 @@ pub fn state_at(
     if current.value.stamp(current.version) <= at {
         return Ok(Some(current.value.pdu));
     }
-    let mut earlier = tables::STATE_HISTORY.scan_back_from(
-        cx.view,
-        &(room, event_type, state_key),
-        &(room, event_type, state_key, at),
-    );
+    let mut earlier =
+        tables::STATE_HISTORY.scan_back_from(cx.view, &(room, event_type, state_key), &(room, event_type, state_key, at));
     earlier.next().map(|found| found.map(|(_, row)| row.value)).transpose()
 }
 

@@ -61,8 +61,8 @@ pub(super) fn append_redaction(
     mut event: NewEvent,
     target: &EventId,
 ) -> Result<OwnedEventId, Stop> {
-    let stored = get_event(cx, &room.room_id, target)?
-        .ok_or_else(|| Reject::not_found("there is no such event in this room"))?;
+    let stored =
+        get_event(cx, &room.room_id, target)?.ok_or_else(|| Reject::not_found("there is no such event in this room"))?;
     check_allowed(cx, &room, &event.sender, &stored)?;
     if room.rules.redaction.content_field_redacts {
         event.content.insert("redacts".to_owned(), CanonicalJsonValue::String(target.to_string()));

@@ -132,7 +132,8 @@ pub fn send_state(cx: &Cx<'_>, command: &SendState) -> Decided<OwnedEventId> {
 /// # Errors
 /// `M_BAD_JSON` when it is not an object that canonical JSON can hold.
 pub fn parse_content(content: &RawValue) -> Result<CanonicalJsonObject, Reject> {
-    let value: Value = serde_json::from_str(content.get()).map_err(|_| Reject::bad_json("an event's content has to be a JSON object"))?;
+    let value: Value =
+        serde_json::from_str(content.get()).map_err(|_| Reject::bad_json("an event's content has to be a JSON object"))?;
     canonical(&value)
 }
 
@@ -212,8 +213,8 @@ fn check_member(cx: &Cx<'_>, command: &SendState) -> Result<Option<OwnedUserId>,
     }
     let target = UserId::parse(&*command.state_key)
         .map_err(|_| Reject::bad_json("the state key of a member event has to be a user id"))?;
-    let content: Content = serde_json::from_str(command.content.get())
-        .map_err(|_| Reject::bad_json("a member event needs a membership"))?;
+    let content: Content =
+        serde_json::from_str(command.content.get()).map_err(|_| Reject::bad_json("a member event needs a membership"))?;
     let own = target == command.sender;
     let action = match content.membership {
         MembershipState::Invite => Action::Invite,

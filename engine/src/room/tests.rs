@@ -46,7 +46,13 @@ fn message(person: &Person, room_id: &RoomId, txn_id: &str, content: &Value) -> 
     }
 }
 
-fn set_state(world: &World, person: &Person, room_id: &RoomId, event_type: &str, content: &Value) -> Result<OwnedEventId, Reject> {
+fn set_state(
+    world: &World,
+    person: &Person,
+    room_id: &RoomId,
+    event_type: &str,
+    content: &Value,
+) -> Result<OwnedEventId, Reject> {
     let command = SendState {
         sender: person.user_id.clone(),
         room_id: room_id.to_owned(),
@@ -80,7 +86,8 @@ fn rooms_of_every_supported_version_take_messages() {
         assert_eq!(stored.row.pdu.event_type, TimelineEventType::RoomMessage, "{version}");
         let named_after_event = room_id.server_name().is_none();
         assert_eq!(named_after_event, version == RoomVersionId::V12, "only version 12 names a room after its first event");
-        let create = world.read(|cx| state_event(cx, &room_id, &StateEventType::RoomCreate, "")).expect("a read").expect("create");
+        let create =
+            world.read(|cx| state_event(cx, &room_id, &StateEventType::RoomCreate, "")).expect("a read").expect("create");
         assert_eq!(create.content_field::<String>("creator").is_some(), version == RoomVersionId::V10);
         assert!(!stored.row.pdu.auth_events.contains(&create.event_id) || version != RoomVersionId::V12);
     }
@@ -141,7 +148,8 @@ fn a_repeated_transaction_is_the_same_event() {
     let command = message(&alice, &room_id, "once", &json!({ "body": "once" }));
     let first = world.run(|cx| send_event(cx, &command)).expect("a message");
     assert_eq!(world.run(|cx| send_event(cx, &command)), Ok(first.clone()));
-    let other_device = SendEvent { device_id: Some("OTHER".into()), ..message(&alice, &room_id, "once", &json!({ "body": "once" })) };
+    let other_device =
+        SendEvent { device_id: Some("OTHER".into()), ..message(&alice, &room_id, "once", &json!({ "body": "once" })) };
     assert_ne!(world.run(|cx| send_event(cx, &other_device)), Ok(first), "transactions belong to a device");
 }
 
@@ -245,9 +253,13 @@ fn a_message_is_gone_at_l_exactly_and_state_stays() {
     }
     world.advance(1);
     for event_id in [&said, &edit] {
-        assert!(world.read(|cx| get_event(cx, &room_id, event_id)).expect("a read").is_none(), "an edit never outlives its parent");
+        assert!(
+            world.read(|cx| get_event(cx, &room_id, event_id)).expect("a read").is_none(),
+            "an edit never outlives its parent"
+        );
     }
-    let create = world.read(|cx| state_event(cx, &room_id, &StateEventType::RoomCreate, "")).expect("a read").expect("create");
+    let create =
+        world.read(|cx| state_event(cx, &room_id, &StateEventType::RoomCreate, "")).expect("a read").expect("create");
     assert!(world.read(|cx| get_event(cx, &room_id, &create.event_id)).expect("a read").is_some(), "current state stays");
     world.say(&alice, &room_id, "the room lives on");
 }

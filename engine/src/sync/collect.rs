@@ -12,8 +12,7 @@ use super::{
     window::Audience,
 };
 use crate::{
-    Cx, Stop, keys, push,
-    receipts,
+    Cx, Stop, keys, push, receipts,
     room::{basic_event, ignored_users, joined_members, joined_rooms, sent_event, shares_room},
     tables, to_device,
 };
@@ -111,7 +110,8 @@ fn typing(
     }
     for (room_id, mut user_ids) in ephemeral.typing_since(scope.since.map(|token| token.ephemeral)) {
         let key = (cx.user(request.user_id), cx.room(&room_id));
-        let joined = tables::MEMBERSHIPS.get(cx.view, &key)?.is_some_and(|row| row.value.membership == MembershipState::Join);
+        let joined =
+            tables::MEMBERSHIPS.get(cx.view, &key)?.is_some_and(|row| row.value.membership == MembershipState::Join);
         if !joined || !request.filter.room.includes(&room_id) || !filter.includes_room(&room_id) {
             continue;
         }

@@ -108,7 +108,9 @@ impl EventFilter {
     /// How many events a timeline has.
     #[must_use]
     pub fn timeline_limit(&self) -> usize {
-        self.limit.map_or(TIMELINE_LIMIT_DEFAULT, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).min(TIMELINE_LIMIT_MAX)
+        self.limit
+            .map_or(TIMELINE_LIMIT_DEFAULT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+            .min(TIMELINE_LIMIT_MAX)
     }
 
     /// Whether the filter lets events of the room pass.
@@ -120,7 +122,9 @@ impl EventFilter {
     /// Whether nothing can pass.
     #[must_use]
     pub fn is_shut(&self) -> bool {
-        self.types.as_ref().is_some_and(Vec::is_empty) || self.senders.as_ref().is_some_and(Vec::is_empty) || self.limit == Some(0)
+        self.types.as_ref().is_some_and(Vec::is_empty)
+            || self.senders.as_ref().is_some_and(Vec::is_empty)
+            || self.limit == Some(0)
     }
 
     /// Whether events of the type pass.

@@ -17,8 +17,7 @@ use super::{
     window::{Audience, Window},
 };
 use crate::{
-    Cx, Stop,
-    receipts,
+    Cx, Stop, receipts,
     room::{self, Viewer, basic_event},
     tables,
 };

@@ -41,7 +41,8 @@ struct Ask<'a> {
 }
 
 fn sync(world: &World, person: &Person, ask: &Ask<'_>) -> Value {
-    let filter: Filter = if ask.filter.is_null() { Filter::default() } else { serde_json::from_value(ask.filter.clone()).unwrap() };
+    let filter: Filter =
+        if ask.filter.is_null() { Filter::default() } else { serde_json::from_value(ask.filter.clone()).unwrap() };
     let request = SyncRequest {
         user_id: &person.user_id,
         device_id: Some(&person.device_id),
@@ -131,11 +132,21 @@ fn a_first_sync_has_every_room_whole() {
     for wanted in ["m.room.create/", "m.room.power_levels/", "m.room.member/@ada:example.org"] {
         assert_eq!(all.iter().filter(|word| *word == wanted).count(), 1, "{wanted} once, in {all:?}");
     }
-    assert_eq!(room["summary"], json!({
-        "m.heroes": ["@ada:example.org"], "m.joined_member_count": 2, "m.invited_member_count": 0
-    }));
-    assert_eq!(room["unread_notifications"], json!({ "highlight_count": 0, "notification_count": 2 }), "the invite and the message");
-    assert!(answer["account_data"]["events"][0]["content"]["global"]["override"].is_array(), "push rules are told of unasked");
+    assert_eq!(
+        room["summary"],
+        json!({
+            "m.heroes": ["@ada:example.org"], "m.joined_member_count": 2, "m.invited_member_count": 0
+        })
+    );
+    assert_eq!(
+        room["unread_notifications"],
+        json!({ "highlight_count": 0, "notification_count": 2 }),
+        "the invite and the message"
+    );
+    assert!(
+        answer["account_data"]["events"][0]["content"]["global"]["override"].is_array(),
+        "push rules are told of unasked"
+    );
     assert_eq!(answer["device_one_time_keys_count"], json!({ "signed_curve25519": 0 }));
     assert_eq!(answer["device_unused_fallback_key_types"], json!([]));
 }
@@ -180,7 +191,9 @@ fn a_gap_is_told_and_its_state_with_it() {
     assert_eq!(timeline(&room).first().unwrap(), "message 3");
     assert_eq!(timeline(&room).len(), 10);
     assert_eq!(words(&room["state"]["events"]), ["m.room.topic/"], "up to the start of the timeline");
-    for (key, name) in [(v3::StateKey::After, "state_after"), (v3::StateKey::UnstableAfter, "org.matrix.msc4222.state_after")] {
+    for (key, name) in
+        [(v3::StateKey::After, "state_after"), (v3::StateKey::UnstableAfter, "org.matrix.msc4222.state_after")]
+    {
         let form = v3::Form { state: key, threads: false };
         let answer = sync(&world, &bob, &Ask { since: Some(&token), form, ..Ask::default() });
         let room = joined(&answer, &room_id);
@@ -198,7 +211,10 @@ fn state_that_a_filter_hides_from_the_timeline_is_in_the_state() {
     let filter = json!({ "room": { "timeline": { "types": ["m.room.message"] } } });
     let answer = sync(&world, &bob, &Ask { since: Some(&token), filter, ..Ask::default() });
     let room = joined(&answer, &room_id);
-    assert_eq!((timeline(room), words(&room["state"]["events"])), (vec!["shown".to_owned()], vec!["m.room.topic/".to_owned()]));
+    assert_eq!(
+        (timeline(room), words(&room["state"]["events"])),
+        (vec!["shown".to_owned()], vec!["m.room.topic/".to_owned()])
+    );
 }
 
 #[test]
@@ -213,7 +229,10 @@ fn what_a_timeline_replaces_is_told_as_it_was_before() {
     let room = joined(&since(&world, &bob, &token), &room_id).clone();
     assert_eq!(room["state"]["events"][0]["content"], json!({ "topic": "before" }));
     let shown = &room["timeline"]["events"][9];
-    assert_eq!((&shown["content"], &shown["unsigned"]["prev_content"]), (&json!({ "topic": "after" }), &json!({ "topic": "before" })));
+    assert_eq!(
+        (&shown["content"], &shown["unsigned"]["prev_content"]),
+        (&json!({ "topic": "after" }), &json!({ "topic": "before" }))
+    );
 }
 
 #[test]
@@ -312,7 +331,10 @@ fn members_are_loaded_lazily() {
     let mut members = words(&joined(&answer, &room_id)["state"]["events"]);
     members.sort();
     // The sender, the reader, and whom the room is named after.
-    assert_eq!(members, ["m.room.member/@ada:example.org", "m.room.member/@bob:example.org", "m.room.member/@eve:example.org"]);
+    assert_eq!(
+        members,
+        ["m.room.member/@ada:example.org", "m.room.member/@bob:example.org", "m.room.member/@eve:example.org"]
+    );
     let name = json!({ "name": "named" });
     state(&world, &ada, &room_id, "m.room.name", "", name);
     let token = next(&answer);
@@ -341,12 +363,23 @@ fn who_is_ignored_is_not_heard() {
     state(&world, &ada, &room_id, "m.room.topic", "", json!({ "topic": "state is no message" }));
     let answer = since(&world, &bob, &next(&told));
     assert_eq!(timeline(joined(&answer, &room_id)), ["m.room.topic/"]);
-    assert_eq!(joined(&answer, &room_id)["unread_notifications"]["notification_count"], json!(1), "the invitation, from before");
+    assert_eq!(
+        joined(&answer, &room_id)["unread_notifications"]["notification_count"],
+        json!(1),
+        "the invitation, from before"
+    );
     world.room(&ada, &[&bob]);
     assert_eq!(since(&world, &bob, &next(&answer))["rooms"].get("invite"), None, "nor heard of");
 }
 
-fn read(world: &World, person: &Person, room_id: &RoomId, receipt_type: &str, event_id: &OwnedEventId, thread: Option<&str>) {
+fn read(
+    world: &World,
+    person: &Person,
+    room_id: &RoomId,
+    receipt_type: &str,
+    event_id: &OwnedEventId,
+    thread: Option<&str>,
+) {
     let receipt =
         Receipt { receipt_type: receipt_type.to_owned(), event_id: event_id.clone(), thread_id: thread.map(str::to_owned) };
     let command = SetReceipts { user_id: person.user_id.clone(), room_id: room_id.to_owned(), receipts: vec![receipt] };
@@ -381,7 +414,13 @@ fn threads_count_and_are_read_apart() {
     let root = world.say(&ada, &room_id, "root");
     let reply = |text: &str| {
         let relates_to = json!({ "rel_type": "m.thread", "event_id": root });
-        send(&world, &ada, &room_id, "m.room.message", json!({ "msgtype": "m.text", "body": text, "m.relates_to": relates_to }))
+        send(
+            &world,
+            &ada,
+            &room_id,
+            "m.room.message",
+            json!({ "msgtype": "m.text", "body": text, "m.relates_to": relates_to }),
+        )
     };
     let first_reply = reply("first");
     reply("second");
@@ -420,7 +459,8 @@ fn what_relates_to_an_event_is_bundled_with_it() {
     });
     let edit_id = send(&world, &ada, &room_id, "m.room.message", edit.clone());
     send(&world, &bob, &room_id, "m.room.message", edit);
-    let reply = json!({ "msgtype": "m.text", "body": "reply", "m.relates_to": { "rel_type": "m.thread", "event_id": parent } });
+    let reply =
+        json!({ "msgtype": "m.text", "body": "reply", "m.relates_to": { "rel_type": "m.thread", "event_id": parent } });
     send(&world, &bob, &room_id, "m.room.message", reply);
     let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": parent, "key": "+1" } });
     send(&world, &bob, &room_id, "m.reaction", reaction);
@@ -480,7 +520,10 @@ fn the_whole_state_comes_when_asked_for() {
     let token = next(&first(&world, &bob));
     let answer = sync(&world, &bob, &Ask { since: Some(&token), full_state: true, ..Ask::default() });
     let state = words(&joined(&answer, &room_id)["state"]["events"]);
-    assert!(state.contains(&"m.room.create/".to_owned()) && state.contains(&"m.room.member/@bob:example.org".to_owned()), "{state:?}");
+    assert!(
+        state.contains(&"m.room.create/".to_owned()) && state.contains(&"m.room.member/@bob:example.org".to_owned()),
+        "{state:?}"
+    );
     assert_eq!(timeline(joined(&answer, &room_id)), [""; 0]);
 }
 
@@ -489,5 +532,8 @@ fn a_token_from_the_future_starts_anew() {
     let (world, _, bob, room_id) = pair();
     let token = Token::after(journal::Seq::from_u64(1_000_000), world.now(), 0).encode();
     let answer = since(&world, &bob, &token);
-    assert!(words(&joined(&answer, &room_id)["state"]["events"]).contains(&"m.room.create/".to_owned()) || !timeline(joined(&answer, &room_id)).is_empty());
+    assert!(
+        words(&joined(&answer, &room_id)["state"]["events"]).contains(&"m.room.create/".to_owned())
+            || !timeline(joined(&answer, &room_id)).is_empty()
+    );
 }

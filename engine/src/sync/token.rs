@@ -49,7 +49,8 @@ impl Token {
     #[must_use]
     pub fn encode(&self) -> String {
         let Self { position, minted, ephemeral, to_device } = self;
-        let mut text = format!("{VERSION}_{:x}_{:x}_{:x}_{ephemeral:x}", position.seq.as_u64(), position.index, minted.as_ms());
+        let mut text =
+            format!("{VERSION}_{:x}_{:x}_{:x}_{ephemeral:x}", position.seq.as_u64(), position.index, minted.as_ms());
         if let Some(delivered) = to_device {
             text.push_str(&format!("_{:x}_{:x}", delivered.seq.as_u64(), delivered.index));
         }
@@ -96,7 +97,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_token_is_refused() {
-        for text in ["", "s1", "s1_", "s1_1_2_3", "s2_1_0_0_0", "s1_1_10000_0_0", "s1_1_0_0_0_1", "s1_x_0_0_0", "s1_1_0_0_0_1_1_1"] {
+        for text in
+            ["", "s1", "s1_", "s1_1_2_3", "s2_1_0_0_0", "s1_1_10000_0_0", "s1_1_0_0_0_1", "s1_x_0_0_0", "s1_1_0_0_0_1_1_1"]
+        {
             assert!(matches!(Token::decode(text), Err(Reject::InvalidParam(_))), "{text}");
         }
     }

@@ -52,8 +52,7 @@ impl Window {
         audience: &Audience<'_>,
     ) -> Result<Self, ReadError> {
         let room = viewer.room.name;
-        let mut window =
-            Self { rows: Vec::new(), shown: Vec::new(), limited: false, met_known: false, start: end.next() };
+        let mut window = Self { rows: Vec::new(), shown: Vec::new(), limited: false, met_known: false, start: end.next() };
         for found in tables::TIMELINE.scan_back_from(cx.view, &(room,), &(room, end)) {
             let ((_, stamp), row) = found?;
             if stamp < from {

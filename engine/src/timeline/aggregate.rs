@@ -209,7 +209,12 @@ fn latest_edit(
     Ok(None)
 }
 
-fn thread(source: &impl Children, parent: &Pdu, children: &[Child], reader: &Reader<'_>) -> Result<Option<Thread>, ReadError> {
+fn thread(
+    source: &impl Children,
+    parent: &Pdu,
+    children: &[Child],
+    reader: &Reader<'_>,
+) -> Result<Option<Thread>, ReadError> {
     let replies: Vec<_> = children.iter().filter(|child| child.rel_type == "m.thread").collect();
     let Some(last) = replies.last() else { return Ok(None) };
     let Some(row) = source.load(last)? else { return Ok(None) };

@@ -12,9 +12,9 @@ mod page;
 mod relations;
 mod render;
 mod state;
-mod threads;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod timestamp;
 
 pub use context::{Context, ContextRequest, context};

@@ -62,8 +62,12 @@ impl Reading {
     /// The event in full client form, with what relates to it.
     pub(super) fn render(&self, cx: &Cx<'_>, stamp: Stamp, row: &TimelineRow) -> Result<Box<RawValue>, ReadError> {
         let room_id = &*self.viewer.room.room_id;
-        let reader =
-            aggregate::Reader { user_id: &self.viewer.user_id, ignored: &self.ignored, room_id: Some(room_id), now: cx.now() };
+        let reader = aggregate::Reader {
+            user_id: &self.viewer.user_id,
+            ignored: &self.ignored,
+            room_id: Some(room_id),
+            now: cx.now(),
+        };
         let stored = Stored { cx, room: self.viewer.room.name };
         let mut event = ClientEvent::of_row(row, cx.now()).in_room(room_id);
         let unsigned = event.unsigned();

@@ -41,7 +41,14 @@ fn send(world: &World, person: &Person, room_id: &RoomId, event_type: &str, cont
     world.run(|cx| send::send_event(cx, &command)).unwrap()
 }
 
-fn relate(world: &World, person: &Person, room_id: &RoomId, rel_type: &str, parent: &OwnedEventId, body: &str) -> OwnedEventId {
+fn relate(
+    world: &World,
+    person: &Person,
+    room_id: &RoomId,
+    rel_type: &str,
+    parent: &OwnedEventId,
+    body: &str,
+) -> OwnedEventId {
     let relates_to = json!({ "rel_type": rel_type, "event_id": parent, "key": body });
     send(world, person, room_id, "m.room.message", json!({ "msgtype": "m.text", "body": body, "m.relates_to": relates_to }))
 }
@@ -51,7 +58,9 @@ fn value(raw: &serde_json::value::RawValue) -> Value {
 }
 
 fn bodies(events: &[Box<serde_json::value::RawValue>]) -> Vec<String> {
-    let body = |event: Value| event["content"]["body"].as_str().map_or_else(|| event["type"].as_str().unwrap().to_owned(), str::to_owned);
+    let body = |event: Value| {
+        event["content"]["body"].as_str().map_or_else(|| event["type"].as_str().unwrap().to_owned(), str::to_owned)
+    };
     events.iter().map(|event| body(value(event))).collect()
 }
 
@@ -85,7 +94,9 @@ fn pages_join_without_a_seam_in_both_directions() {
         world.say(&ada, &room_id, body);
     }
     let only = || json!({ "types": ["m.room.message"] });
-    for (direction, limit) in [(Direction::Backward, 3), (Direction::Forward, 3), (Direction::Backward, 1), (Direction::Forward, 7)] {
+    for (direction, limit) in
+        [(Direction::Backward, 3), (Direction::Forward, 3), (Direction::Backward, 1), (Direction::Forward, 7)]
+    {
         let (mut from, mut all) = (None, Vec::new());
         loop {
             let page = page(&world, &bob, &room_id, from, direction, limit, only()).unwrap();
@@ -187,10 +198,14 @@ fn the_context_of_an_event_is_what_stood_around_it() {
     assert_eq!(bodies(&found.events_after), ["message 4", "message 5"]);
     let earlier = page(&world, &bob, &room_id, Some(found.start), Direction::Backward, 1, json!({})).unwrap();
     let later = page(&world, &bob, &room_id, Some(found.end), Direction::Forward, 1, json!({})).unwrap();
-    assert_eq!((bodies(&earlier.events), bodies(&later.events)), (vec!["message 0".to_owned()], vec!["message 6".to_owned()]));
+    assert_eq!(
+        (bodies(&earlier.events), bodies(&later.events)),
+        (vec!["message 0".to_owned()], vec!["message 6".to_owned()])
+    );
     let lazy = serde_json::from_value(json!({ "lazy_load_members": true })).unwrap();
     let found = read(&world, |cx| context(cx, &ContextRequest { filter: &lazy, ..asked })).unwrap();
-    let members: Vec<_> = found.state.iter().map(|event| value(event)).filter(|event| event["type"] == "m.room.member").collect();
+    let members: Vec<_> =
+        found.state.iter().map(|event| value(event)).filter(|event| event["type"] == "m.room.member").collect();
     assert_eq!(members.iter().map(|member| &member["state_key"]).collect::<Vec<_>>(), ["@ada:example.org"]);
 }
 
@@ -274,14 +289,24 @@ fn state_and_members_are_as_they_were() {
             not_membership: unwanted.as_ref(),
         };
         let found = read(&world, |cx| members(cx, &asked)).unwrap();
-        found.iter().map(|member| value(member)).map(|member| format!("{} {}", member["state_key"].as_str().unwrap(), member["content"]["membership"].as_str().unwrap())).collect::<Vec<_>>()
+        found
+            .iter()
+            .map(|member| value(member))
+            .map(|member| {
+                format!("{} {}", member["state_key"].as_str().unwrap(), member["content"]["membership"].as_str().unwrap())
+            })
+            .collect::<Vec<_>>()
     };
     assert_eq!(names(None, None, None), ["@ada:example.org join", "@bob:example.org leave"]);
     assert_eq!(names(None, Some("join"), None), ["@ada:example.org join"]);
     assert_eq!(names(None, None, Some("join")), ["@bob:example.org leave"]);
     assert_eq!(names(Some(joined.start), None, None), ["@ada:example.org join", "@bob:example.org join"]);
     let dawn = Token::at(journal::Stamp::ZERO, world.now());
-    assert_eq!(names(Some(dawn), None, None), ["@ada:example.org join", "@bob:example.org invite"], "a room begins with its making");
+    assert_eq!(
+        names(Some(dawn), None, None),
+        ["@ada:example.org join", "@bob:example.org invite"],
+        "a room begins with its making"
+    );
     let (full, content) =
         read(&world, |cx| state_event(cx, &ada.user_id, &room_id, &"m.room.member".into(), "@bob:example.org")).unwrap();
     assert_eq!(value(&full)["content"], value(&content));

@@ -15,7 +15,10 @@ pub fn routes(routes: Routes) -> Routes {
 }
 
 /// `POST /account/password`
-async fn set_password(app: App, request: Ruma<change_password::v3::Request>) -> Result<change_password::v3::Response, ApiError> {
+async fn set_password(
+    app: App,
+    request: Ruma<change_password::v3::Request>,
+) -> Result<change_password::v3::Response, ApiError> {
     let requester = request.requester()?.clone();
     interactive::authenticate(&app, &requester, request.body.auth.as_ref(), "account/password").await?;
     let password_hash = app.passwords.hash(Secret::new(request.body.new_password), app.entropy).await?;

@@ -2,7 +2,9 @@
 
 use engine::account::{self, NewAccountData};
 use http::{Method, StatusCode};
-use ruma::api::client::config::{get_global_account_data, get_room_account_data, set_global_account_data, set_room_account_data};
+use ruma::api::client::config::{
+    get_global_account_data, get_room_account_data, set_global_account_data, set_room_account_data,
+};
 use ruma::api::client::tag::{create_tag, delete_tag};
 use ruma::serde::Raw;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
@@ -15,7 +17,9 @@ use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, json_respo
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
     let mut routes = routes.ruma(get).ruma(put).ruma(get_in_room).ruma(put_in_room).ruma(put_tag).ruma(remove_tag);
-    for path in ["/_matrix/client/r0/user/{user_id}/rooms/{room_id}/tags", "/_matrix/client/v3/user/{user_id}/rooms/{room_id}/tags"] {
+    for path in
+        ["/_matrix/client/r0/user/{user_id}/rooms/{room_id}/tags", "/_matrix/client/v3/user/{user_id}/rooms/{room_id}/tags"]
+    {
         routes = routes.raw(Method::GET, path, Access::Required, tags);
     }
     routes

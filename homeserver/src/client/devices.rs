@@ -72,7 +72,10 @@ async fn delete(app: App, request: Ruma<delete_device::v3::Request>) -> Result<d
 }
 
 /// `POST /delete_devices`
-async fn delete_several(app: App, request: Ruma<delete_devices::v3::Request>) -> Result<delete_devices::v3::Response, ApiError> {
+async fn delete_several(
+    app: App,
+    request: Ruma<delete_devices::v3::Request>,
+) -> Result<delete_devices::v3::Response, ApiError> {
     let requester = request.requester()?;
     interactive::authenticate(&app, requester, request.body.auth.as_ref(), "delete_devices").await?;
     let command = DeleteDevices { user_id: requester.user_id.clone(), device_ids: request.body.devices.clone() };

@@ -10,8 +10,8 @@ use ruma::api::client::directory::{get_public_rooms, get_public_rooms_filtered, 
 use ruma::api::client::room::{Visibility, aliases as room_aliases};
 
 use crate::app::App;
-use crate::workers::appservices;
 use crate::http::{ApiError, Routes, Ruma};
+use crate::workers::appservices;
 
 /// This family's calls.
 #[must_use]
@@ -23,7 +23,8 @@ pub fn routes(routes: Routes) -> Routes {
 async fn create(app: App, request: Ruma<create_alias::v3::Request>) -> Result<create_alias::v3::Response, ApiError> {
     let requester = request.requester()?.clone();
     let create_alias::v3::Request { room_alias, room_id, .. } = request.body;
-    app.run(|cx| aliases::create_alias(cx, &requester.user_id, &room_id, &room_alias, requester.appservice.as_deref())).await?;
+    app.run(|cx| aliases::create_alias(cx, &requester.user_id, &room_id, &room_alias, requester.appservice.as_deref()))
+        .await?;
     Ok(create_alias::v3::Response::new())
 }
 
@@ -50,7 +51,10 @@ async fn of_room(app: App, request: Ruma<room_aliases::v3::Request>) -> Result<r
 }
 
 /// `GET /directory/list/room/{roomId}`
-async fn visibility(app: App, request: Ruma<get_room_visibility::v3::Request>) -> Result<get_room_visibility::v3::Response, ApiError> {
+async fn visibility(
+    app: App,
+    request: Ruma<get_room_visibility::v3::Request>,
+) -> Result<get_room_visibility::v3::Response, ApiError> {
     let published = app.read(|cx| directory::is_published(cx, &request.body.room_id))?;
     let visibility = if published { Visibility::Public } else { Visibility::Private };
     Ok(get_room_visibility::v3::Response::new(visibility))
@@ -76,7 +80,8 @@ async fn set_visibility(
 async fn list(app: App, request: Ruma<get_public_rooms::v3::Request>) -> Result<get_public_rooms::v3::Response, ApiError> {
     let user_id = request.requester.as_ref().map(|requester| requester.user_id.clone());
     let query = Query { limit: limit(request.body.limit), since: request.body.since, ..Query::default() };
-    let Page { chunk, next_batch, prev_batch, total } = app.read(|cx| directory::public_rooms(cx, user_id.as_deref(), &query))?;
+    let Page { chunk, next_batch, prev_batch, total } =
+        app.read(|cx| directory::public_rooms(cx, user_id.as_deref(), &query))?;
     let mut response = get_public_rooms::v3::Response::new(chunk);
     response.next_batch = next_batch;
     response.prev_batch = prev_batch;
@@ -97,7 +102,8 @@ async fn query(
         search_term: body.filter.generic_search_term,
         room_types: body.filter.room_types,
     };
-    let Page { chunk, next_batch, prev_batch, total } = app.read(|cx| directory::public_rooms(cx, Some(&user_id), &query))?;
+    let Page { chunk, next_batch, prev_batch, total } =
+        app.read(|cx| directory::public_rooms(cx, Some(&user_id), &query))?;
     let mut response = get_public_rooms_filtered::v3::Response::new();
     response.chunk = chunk;
     response.next_batch = next_batch;

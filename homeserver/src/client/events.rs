@@ -44,7 +44,6 @@ async fn state_event(app: App, request: RawRequest) -> Answer {
     let (requester, room_id) = (request.requester()?, room_id(&request)?);
     let event_type = StateEventType::from(request.param("event_type"));
     let state_key = request.param("state_key");
-    let (event, content) =
-        app.read(|cx| timeline::state_event(cx, &requester.user_id, &room_id, &event_type, state_key))?;
+    let (event, content) = app.read(|cx| timeline::state_event(cx, &requester.user_id, &room_id, &event_type, state_key))?;
     json(if query.format.as_deref() == Some("event") { &event } else { &content })
 }

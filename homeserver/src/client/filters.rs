@@ -14,9 +14,12 @@ use crate::http::{Access, Answer, ApiError, RawRequest, Routes, json_response};
 pub fn routes(routes: Routes) -> Routes {
     let mut routes = routes;
     for root in ["/_matrix/client/r0", "/_matrix/client/v3"] {
-        routes = routes
-            .raw(Method::POST, &format!("{root}/user/{{user_id}}/filter"), Access::Required, create)
-            .raw(Method::GET, &format!("{root}/user/{{user_id}}/filter/{{filter_id}}"), Access::Required, get);
+        routes = routes.raw(Method::POST, &format!("{root}/user/{{user_id}}/filter"), Access::Required, create).raw(
+            Method::GET,
+            &format!("{root}/user/{{user_id}}/filter/{{filter_id}}"),
+            Access::Required,
+            get,
+        );
     }
     routes
 }

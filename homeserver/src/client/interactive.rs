@@ -21,7 +21,12 @@ const PASSWORD: &str = "m.login.password";
 ///
 /// # Errors
 /// 401 with the flows and a session to go on with; 403 when nothing but a new login can prove it.
-pub async fn authenticate(app: &App, requester: &Requester, auth: Option<&AuthData>, operation: &str) -> Result<(), ApiError> {
+pub async fn authenticate(
+    app: &App,
+    requester: &Requester,
+    auth: Option<&AuthData>,
+    operation: &str,
+) -> Result<(), ApiError> {
     if requester.appservice.is_some() {
         return Ok(());
     }
@@ -31,7 +36,11 @@ pub async fn authenticate(app: &App, requester: &Requester, auth: Option<&AuthDa
         if app.read(|cx| Ok(account::has_fresh_login(cx, requester)?))? {
             return Ok(());
         }
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", "log in again to do this: your login is too long ago"));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "M_FORBIDDEN",
+            "log in again to do this: your login is too long ago",
+        ));
     };
     match auth {
         None => Err(challenge(app, Some(user_id), PASSWORD, operation, None).await?),
@@ -78,7 +87,13 @@ pub fn parse_user(app: &App, user: &str) -> Option<OwnedUserId> {
 }
 
 /// A session that a client names must have been started for the same user and operation.
-async fn check_session(app: &App, session: Option<&str>, user_id: Option<&UserId>, stage: &str, operation: &str) -> Result<(), ApiError> {
+async fn check_session(
+    app: &App,
+    session: Option<&str>,
+    user_id: Option<&UserId>,
+    stage: &str,
+    operation: &str,
+) -> Result<(), ApiError> {
     let Some(session) = session else { return Ok(()) };
     if app.read(|cx| Ok(account::is_uia_session(cx, session, user_id, operation)?))? {
         return Ok(());
@@ -87,9 +102,16 @@ async fn check_session(app: &App, session: Option<&str>, user_id: Option<&UserId
     Err(challenge(app, user_id, stage, operation, Some(unknown)).await?)
 }
 
-async fn not_completed(app: &App, auth: &AuthData, user_id: Option<&UserId>, stage: &str, operation: &str) -> Result<ApiError, ApiError> {
+async fn not_completed(
+    app: &App,
+    auth: &AuthData,
+    user_id: Option<&UserId>,
+    stage: &str,
+    operation: &str,
+) -> Result<ApiError, ApiError> {
     // Only a session: the client asks whether a stage was completed elsewhere. None ever is.
-    let wrong = auth.auth_type().is_some().then_some(("M_UNRECOGNIZED", "this server does not offer this way to authenticate"));
+    let wrong =
+        auth.auth_type().is_some().then_some(("M_UNRECOGNIZED", "this server does not offer this way to authenticate"));
     challenge(app, user_id, stage, operation, wrong).await
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::timeline::{self, MembersRequest};
 use engine::room;
+use engine::timeline::{self, MembersRequest};
 use http::Method;
 use ruma::events::room::member::MembershipState;
 use serde::{Deserialize, Serialize};

@@ -21,9 +21,12 @@ const PAGE_MAX: usize = 250;
 pub fn routes(mut routes: Routes) -> Routes {
     for version in ["v3", "r0"] {
         let at = |rest: &str| format!("/_matrix/client/{version}/rooms/{{room_id}}/{rest}");
-        routes = routes
-            .raw(Method::GET, &at("messages"), Access::Required, messages)
-            .raw(Method::GET, &at("context/{event_id}"), Access::Required, context);
+        routes = routes.raw(Method::GET, &at("messages"), Access::Required, messages).raw(
+            Method::GET,
+            &at("context/{event_id}"),
+            Access::Required,
+            context,
+        );
     }
     routes
         .raw(Method::GET, "/_matrix/client/v1/rooms/{room_id}/timestamp_to_event", Access::Required, timestamp_to_event)

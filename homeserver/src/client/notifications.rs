@@ -18,9 +18,12 @@ const PAGE_MAX: usize = 250;
 /// This family's calls.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    routes
-        .raw(Method::GET, "/_matrix/client/v3/notifications", Access::Required, notifications)
-        .raw(Method::GET, "/_matrix/client/r0/notifications", Access::Required, notifications)
+    routes.raw(Method::GET, "/_matrix/client/v3/notifications", Access::Required, notifications).raw(
+        Method::GET,
+        "/_matrix/client/r0/notifications",
+        Access::Required,
+        notifications,
+    )
 }
 
 async fn notifications(app: App, request: RawRequest) -> Answer {

@@ -56,7 +56,9 @@ async fn set_presence(app: App, request: RawRequest) -> Answer {
     let body: Body = request.json()?;
     let known = matches!(body.presence, PresenceState::Online | PresenceState::Unavailable | PresenceState::Offline);
     if !known || body.status_msg.as_ref().is_some_and(|status| status.len() > STATUS_BYTES_MAX) {
-        return Err(super::body::invalid("presence is online, unavailable or offline, and a status text is 1,024 bytes at most"));
+        return Err(super::body::invalid(
+            "presence is online, unavailable or offline, and a status text is 1,024 bytes at most",
+        ));
     }
     if app.ephemeral.set_presence(&user_id, body.presence, body.status_msg, app.clock.now()) {
         tell(&app, &user_id)?;

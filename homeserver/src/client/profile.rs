@@ -44,7 +44,8 @@ async fn get(app: App, request: RawRequest) -> Answer {
 async fn get_field(app: App, request: RawRequest) -> Answer {
     let name = request.param("field");
     let value = profile::field(&read(&app, &request)?, name);
-    let value = value.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "this profile has no such field"))?;
+    let value =
+        value.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "this profile has no such field"))?;
     Ok(json_response(&Value::Object(Map::from_iter([(name.to_owned(), value)]))))
 }
 

@@ -4,8 +4,9 @@ use engine::account::{self, ChangePushRules, PushRuleChange, SetPusher};
 use http::{Method, StatusCode};
 use ruma::UserId;
 use ruma::api::client::push::{
-    delete_pushrule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, get_pushrules_all, get_pushrules_global_scope, set_pusher,
-    set_pusher::v3::PusherAction, set_pushrule, set_pushrule_actions, set_pushrule_enabled,
+    delete_pushrule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, get_pushrules_all,
+    get_pushrules_global_scope, set_pusher, set_pusher::v3::PusherAction, set_pushrule, set_pushrule_actions,
+    set_pushrule_enabled,
 };
 use ruma::push::{AnyPushRule, RuleKind};
 use serde_json::json;
@@ -66,13 +67,19 @@ async fn get(app: App, request: Ruma<get_pushrule::v3::Request>) -> Result<get_p
 }
 
 /// `GET /pushrules/global/{kind}/{ruleId}/actions`
-async fn actions(app: App, request: Ruma<get_pushrule_actions::v3::Request>) -> Result<get_pushrule_actions::v3::Response, ApiError> {
+async fn actions(
+    app: App,
+    request: Ruma<get_pushrule_actions::v3::Request>,
+) -> Result<get_pushrule_actions::v3::Response, ApiError> {
     let rule = rule(&app, &request.requester()?.user_id, &request.body.kind, &request.body.rule_id)?;
     Ok(get_pushrule_actions::v3::Response::new(rule.actions().to_owned()))
 }
 
 /// `GET /pushrules/global/{kind}/{ruleId}/enabled`
-async fn enabled(app: App, request: Ruma<get_pushrule_enabled::v3::Request>) -> Result<get_pushrule_enabled::v3::Response, ApiError> {
+async fn enabled(
+    app: App,
+    request: Ruma<get_pushrule_enabled::v3::Request>,
+) -> Result<get_pushrule_enabled::v3::Response, ApiError> {
     let rule = rule(&app, &request.requester()?.user_id, &request.body.kind, &request.body.rule_id)?;
     Ok(get_pushrule_enabled::v3::Response::new(rule.enabled()))
 }

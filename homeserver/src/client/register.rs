@@ -43,7 +43,9 @@ async fn register(app: App, request: Ruma<register::v3::Request>) -> Result<regi
     let appservice = appservice.filter(|_| by_appservice);
     let localpart = match body.username.map(|name| name.to_lowercase()) {
         Some(name) => localpart_of(&app, name),
-        None if by_appservice => return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_MISSING_PARAM", "`username` is missing")),
+        None if by_appservice => {
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_MISSING_PARAM", "`username` is missing"));
+        }
         None => app.entropy.id(LOCALPART_LENGTH),
     };
     // Asked before the proof, so that a taken name is not told after all the trouble.

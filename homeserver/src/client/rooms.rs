@@ -13,13 +13,23 @@ use ruma::api::client::room::create_room as create_room_call;
 use ruma::{OwnedRoomId, OwnedUserId, RoomOrAliasId};
 
 use crate::app::App;
-use crate::workers::appservices;
 use crate::http::{ApiError, Routes, Ruma};
+use crate::workers::appservices;
 
 /// This family's calls.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    routes.ruma(create).ruma(invite).ruma(join).ruma(join_by_alias).ruma(knock).ruma(leave).ruma(kick).ruma(ban).ruma(unban).ruma(forget)
+    routes
+        .ruma(create)
+        .ruma(invite)
+        .ruma(join)
+        .ruma(join_by_alias)
+        .ruma(knock)
+        .ruma(leave)
+        .ruma(kick)
+        .ruma(ban)
+        .ruma(unban)
+        .ruma(forget)
 }
 
 /// `POST /createRoom`
@@ -40,7 +50,9 @@ async fn invite(app: App, request: Ruma<invite_user::v3::Request>) -> Result<inv
     let sender = request.requester()?.user_id.clone();
     let invite_user::v3::Request { room_id, recipient, .. } = request.body;
     let invite_user::v3::InvitationRecipient::UserId(invited) = recipient else {
-        return Err(Reject::ThreepidDenied("people are invited by their Matrix id here, not by e-mail or telephone".into()).into());
+        return Err(
+            Reject::ThreepidDenied("people are invited by their Matrix id here, not by e-mail or telephone".into()).into()
+        );
     };
     appservices::make_user_known(&app, &invited.user_id).await;
     set(&app, sender, room_id, Some(invited.user_id), Action::Invite, invited.reason).await?;

@@ -29,7 +29,10 @@ pub fn routes(routes: Routes) -> Routes {
 }
 
 /// `PUT /rooms/{roomId}/send/{eventType}/{txnId}`
-async fn send(app: App, request: Ruma<send_message_event::v3::Request>) -> Result<send_message_event::v3::Response, ApiError> {
+async fn send(
+    app: App,
+    request: Ruma<send_message_event::v3::Request>,
+) -> Result<send_message_event::v3::Response, ApiError> {
     let requester = request.requester()?.clone();
     let body = request.body;
     let command = SendEvent {

@@ -23,7 +23,12 @@ const DEVICE_ID_LENGTH: usize = 10;
 pub fn routes(routes: Routes) -> Routes {
     let mut routes = routes;
     for path in ["/_matrix/client/r0/login", "/_matrix/client/v3/login"] {
-        routes = routes.raw(Method::GET, path, Access::None, login_flows).raw(Method::POST, path, Access::AppserviceOptional, login);
+        routes = routes.raw(Method::GET, path, Access::None, login_flows).raw(
+            Method::POST,
+            path,
+            Access::AppserviceOptional,
+            login,
+        );
     }
     routes.ruma(refresh).ruma(log_out).ruma(log_out_everywhere).ruma(who_am_i)
 }
@@ -82,7 +87,9 @@ async fn login(app: App, request: RawRequest) -> Answer {
             })?;
             LoginProof::Appservice { id, user_id: user.ok_or_else(|| missing("identifier"))? }
         }
-        _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "this server does not offer this way to log in")),
+        _ => {
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "this server does not offer this way to log in"));
+        }
     };
     let tokens = new_tokens(&app, body.refresh_token);
     let device = new_device(&app, body.device_id, body.initial_device_display_name, tokens.clone());

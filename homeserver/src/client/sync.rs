@@ -21,9 +21,12 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 /// This family's calls.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    routes
-        .raw(Method::GET, "/_matrix/client/v3/sync", Access::Required, get_sync)
-        .raw(Method::GET, "/_matrix/client/r0/sync", Access::Required, get_sync)
+    routes.raw(Method::GET, "/_matrix/client/v3/sync", Access::Required, get_sync).raw(
+        Method::GET,
+        "/_matrix/client/r0/sync",
+        Access::Required,
+        get_sync,
+    )
 }
 
 #[derive(Deserialize)]

@@ -20,9 +20,12 @@ const TYPING_DEFAULT: Duration = Duration::from_secs(30);
 /// This family's calls.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    routes
-        .raw(Method::PUT, "/_matrix/client/v3/rooms/{room_id}/typing/{user_id}", Access::Required, set_typing)
-        .raw(Method::PUT, "/_matrix/client/r0/rooms/{room_id}/typing/{user_id}", Access::Required, set_typing)
+    routes.raw(Method::PUT, "/_matrix/client/v3/rooms/{room_id}/typing/{user_id}", Access::Required, set_typing).raw(
+        Method::PUT,
+        "/_matrix/client/r0/rooms/{room_id}/typing/{user_id}",
+        Access::Required,
+        set_typing,
+    )
 }
 
 async fn set_typing(app: App, request: RawRequest) -> Answer {

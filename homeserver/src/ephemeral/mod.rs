@@ -37,7 +37,11 @@ impl Ephemeral {
     /// Nobody types, nobody is there.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self(Mutex::new(State { version: now.as_ms(), typing: typing::Rooms::default(), presence: presence::Users::default() }))
+        Self(Mutex::new(State {
+            version: now.as_ms(),
+            typing: typing::Rooms::default(),
+            presence: presence::Users::default(),
+        }))
     }
 
     /// As it is at `now`, for the engine.

@@ -101,7 +101,8 @@ impl Users {
     }
 
     fn user(&mut self, user_id: &UserId) -> &mut User {
-        let new = || User { presence: Presence::OFFLINE, version: 0, syncs: 0, ended: Timestamp::from_ms(0), watched: false };
+        let new =
+            || User { presence: Presence::OFFLINE, version: 0, syncs: 0, ended: Timestamp::from_ms(0), watched: false };
         self.by_id.entry(user_id.to_owned()).or_insert_with(new)
     }
 }

@@ -42,13 +42,22 @@ impl CrossSigning {
             add_signature(&mut public, &self.user_id, &self.master.public_key().to_base64(), signature);
             public
         };
-        [public("master", &self.master), signed("self_signing", &self.self_signing), signed("user_signing", &self.user_signing)]
+        [
+            public("master", &self.master),
+            signed("self_signing", &self.self_signing),
+            signed("user_signing", &self.user_signing),
+        ]
     }
 
     /// The private sides, by their names in secret storage.
     pub fn secrets(&self) -> [(String, Secret); 3] {
-        let secret = |usage: &str, key: &Ed25519SecretKey| (format!("m.cross_signing.{usage}"), Secret::new(key.to_base64()));
-        [secret("master", &self.master), secret("self_signing", &self.self_signing), secret("user_signing", &self.user_signing)]
+        let secret =
+            |usage: &str, key: &Ed25519SecretKey| (format!("m.cross_signing.{usage}"), Secret::new(key.to_base64()));
+        [
+            secret("master", &self.master),
+            secret("self_signing", &self.self_signing),
+            secret("user_signing", &self.user_signing),
+        ]
     }
 
     fn sign_device(&self, keys: &mut Value) {
@@ -92,7 +101,8 @@ impl Dehydrated {
         cross_signing.sign_device(&mut device_keys);
         add_signature(&mut device_keys, user_id.as_str(), device_id.as_str(), own);
 
-        let (key_id, key) = account.fallback_key().into_iter().next().ok_or_else(|| ProvisionError::new("no fallback key"))?;
+        let (key_id, key) =
+            account.fallback_key().into_iter().next().ok_or_else(|| ProvisionError::new("no fallback key"))?;
         let fallback_key_id = OwnedOneTimeKeyId::try_from(format!("signed_curve25519:{}", key_id.to_base64()));
         let mut fallback_key = json!({ "fallback": true, "key": key.to_base64() });
         let signature = account.sign(canonical(&fallback_key)).to_base64();

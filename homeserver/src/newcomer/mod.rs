@@ -53,7 +53,9 @@ impl ProvisionError {
 /// When the server is ending, or our own fault.
 pub async fn provision_all(app: &App, users: Vec<ruma::OwnedUserId>) -> Result<Vec<Newcomer>, ApiError> {
     let entropy = app.entropy;
-    let made = tokio::task::spawn_blocking(move || users.iter().map(|user_id| provision(user_id, entropy)).collect::<Result<Vec<_>, _>>());
+    let made = tokio::task::spawn_blocking(move || {
+        users.iter().map(|user_id| provision(user_id, entropy)).collect::<Result<Vec<_>, _>>()
+    });
     made.await.map_err(ApiError::internal)?.map_err(ApiError::internal)
 }
 

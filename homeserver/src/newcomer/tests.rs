@@ -65,12 +65,14 @@ fn open_all(newcomer: &Newcomer) -> BTreeMap<String, String> {
     mac.update(&zeroes);
     mac.verify_slice(&vodozemac::base64_decode(description["mac"].as_str().unwrap()).unwrap()).expect("the key check");
 
-    let names = ["m.cross_signing.master", "m.cross_signing.self_signing", "m.cross_signing.user_signing", "org.matrix.msc3814"];
+    let names =
+        ["m.cross_signing.master", "m.cross_signing.self_signing", "m.cross_signing.user_signing", "org.matrix.msc3814"];
     names.into_iter().map(|name| (name.to_owned(), open(&key, name, &data[name]["encrypted"][key_id]))).collect()
 }
 
 fn check_signature(object: &Value, key_id: &str, public_key: &str) {
-    let signature = object["signatures"]["@p_1:example.org"][format!("ed25519:{key_id}")].as_str().expect("signed by this key");
+    let signature =
+        object["signatures"]["@p_1:example.org"][format!("ed25519:{key_id}")].as_str().expect("signed by this key");
     let public_key = Ed25519PublicKey::from_base64(public_key).unwrap();
     public_key.verify(canonical(object).as_bytes(), &Ed25519Signature::from_base64(signature).unwrap()).unwrap();
 }
@@ -106,7 +108,8 @@ fn the_rehydrated_device_reads_what_was_encrypted_to_its_fallback_key() {
     let device_id = device.device_id.as_str();
     let ed25519 = keys["keys"][format!("ed25519:{device_id}")].as_str().unwrap();
     check_signature(&keys, device_id, ed25519);
-    let self_signing = Ed25519SecretKey::from_base64(&secrets["m.cross_signing.self_signing"]).unwrap().public_key().to_base64();
+    let self_signing =
+        Ed25519SecretKey::from_base64(&secrets["m.cross_signing.self_signing"]).unwrap().public_key().to_base64();
     check_signature(&keys, &self_signing, &self_signing);
 
     // A host who never met the newcomer encrypts to the fallback key.
@@ -116,7 +119,8 @@ fn the_rehydrated_device_reads_what_was_encrypted_to_its_fallback_key() {
     assert_eq!(fallback["fallback"], true);
     check_signature(&fallback, device_id, ed25519);
     let host = Account::new();
-    let identity_key = Curve25519PublicKey::from_base64(keys["keys"][format!("curve25519:{device_id}")].as_str().unwrap()).unwrap();
+    let identity_key =
+        Curve25519PublicKey::from_base64(keys["keys"][format!("curve25519:{device_id}")].as_str().unwrap()).unwrap();
     let one_time_key = Curve25519PublicKey::from_base64(fallback["key"].as_str().unwrap()).unwrap();
     let mut session = host.create_outbound_session(SessionConfig::version_1(), identity_key, one_time_key).unwrap();
     let OlmMessage::PreKey(message) = session.encrypt("the room key").unwrap() else { panic!("a first message") };

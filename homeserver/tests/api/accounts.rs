@@ -44,7 +44,8 @@ async fn registering_asks_for_one_stage_that_everybody_can_do() {
     assert!(made["access_token"].is_string() && made["device_id"].is_string());
 
     register(with_auth(&Value::Null)).await.is_error(400, "M_USER_IN_USE");
-    let no_login = json!({ "username": "bob", "password": PASSWORD, "inhibit_login": true, "auth": { "type": "m.login.dummy" } });
+    let no_login =
+        json!({ "username": "bob", "password": PASSWORD, "inhibit_login": true, "auth": { "type": "m.login.dummy" } });
     assert_eq!(register(no_login).await.ok(), json!({ "user_id": "@bob:localhost" }));
     register(json!({ "username": "b ob", "auth": { "type": "m.login.dummy" } })).await.is_error(400, "M_INVALID_USERNAME");
     let available = async |name: &str| {
@@ -65,9 +66,12 @@ async fn nobody_registers_unless_the_operator_says_so() {
 async fn logging_in_refreshing_and_logging_out() {
     let server = Server::start().await;
     let ada = server.register("ada").await;
-    for (user, password, status) in
-        [("ada", "wrong", 403), ("nobody", PASSWORD, 403), ("@ada:elsewhere.example", PASSWORD, 403), ("@ada:localhost", PASSWORD, 200)]
-    {
+    for (user, password, status) in [
+        ("ada", "wrong", 403),
+        ("nobody", PASSWORD, 403),
+        ("@ada:elsewhere.example", PASSWORD, 403),
+        ("@ada:localhost", PASSWORD, 200),
+    ] {
         assert_eq!(log_in(&server, user, password).await.status, status, "{user}");
     }
     for (body, errcode) in [
@@ -129,14 +133,19 @@ async fn deleting_a_device_asks_for_the_password() {
     let delete = async |auth: Value| answer(ada.request(Method::DELETE, &path).json(&json!({ "auth": auth }))).await;
     let asked = answer(ada.request(Method::DELETE, &path).json(&json!({}))).await;
     assert_eq!((asked.status, &asked.body["flows"]), (401, &json!([{ "stages": ["m.login.password"] }])));
-    let auth = |user: &str, password: &str, session: &Value| {
-        json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": user }, "password": password, "session": session })
-    };
+    let auth = |user: &str, password: &str, session: &Value| json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": user }, "password": password, "session": session });
     let wrong = delete(auth("ada", "wrong", &asked.body["session"])).await;
     assert_eq!((wrong.status, &wrong.body["errcode"]), (401, &json!("M_FORBIDDEN")));
-    assert!(matches!(delete(auth("eve", PASSWORD, &asked.body["session"])).await.status, 401 | 403), "somebody else's password");
+    assert!(
+        matches!(delete(auth("eve", PASSWORD, &asked.body["session"])).await.status, 401 | 403),
+        "somebody else's password"
+    );
     let password = json!({ "new_password": "x", "auth": auth("ada", PASSWORD, &asked.body["session"]) });
-    assert_eq!(ada.post("/_matrix/client/v3/account/password", password).await.status, 401, "a session is for one operation");
+    assert_eq!(
+        ada.post("/_matrix/client/v3/account/password", password).await.status,
+        401,
+        "a session is for one operation"
+    );
     assert_eq!(delete(auth("ada", PASSWORD, &asked.body["session"])).await.ok(), json!({}));
     ada.get(&path).await.is_error(404, "M_NOT_FOUND");
     let devices = ada.get("/_matrix/client/v3/devices").await.ok();
@@ -148,9 +157,13 @@ async fn a_new_password_logs_the_other_devices_out() {
     let server = Server::start().await;
     let ada = server.register("ada").await;
     let other = log_in(&server, "ada", PASSWORD).await.ok();
-    let auth = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ada" }, "password": PASSWORD });
+    let auth =
+        json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ada" }, "password": PASSWORD });
     ada.post("/_matrix/client/v3/account/password", json!({ "new_password": "another one", "auth": auth })).await.ok();
-    with_token(&server, &ada, &other["access_token"]).get("/_matrix/client/v3/account/whoami").await.is_error(401, "M_UNKNOWN_TOKEN");
+    with_token(&server, &ada, &other["access_token"])
+        .get("/_matrix/client/v3/account/whoami")
+        .await
+        .is_error(401, "M_UNKNOWN_TOKEN");
     ada.get("/_matrix/client/v3/account/whoami").await.ok();
     log_in(&server, "ada", PASSWORD).await.is_error(403, "M_FORBIDDEN");
     log_in(&server, "ada", "another one").await.ok();
@@ -160,7 +173,8 @@ async fn a_new_password_logs_the_other_devices_out() {
 async fn a_closed_account_cannot_be_entered() {
     let server = Server::start().await;
     let ada = server.register("ada").await;
-    let auth = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ada" }, "password": PASSWORD });
+    let auth =
+        json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ada" }, "password": PASSWORD });
     ada.post("/_matrix/client/v3/account/deactivate", json!({ "auth": auth })).await.ok();
     log_in(&server, "ada", PASSWORD).await.is_error(403, "M_USER_DEACTIVATED");
     answer(server.request(Method::GET, "/_matrix/client/v3/profile/@ada:localhost")).await.is_error(404, "M_NOT_FOUND");
@@ -173,7 +187,10 @@ async fn profiles_hold_names_avatars_and_anything_else() {
     let profile = "/_matrix/client/v3/profile/@ada:localhost";
     ada.put(&format!("{profile}/displayname"), json!({ "displayname": "Ada Byron" })).await.ok();
     ada.put(&format!("{profile}/m.tz"), json!({ "m.tz": "Europe/London" })).await.ok();
-    assert_eq!(answer(server.request(Method::GET, profile)).await.ok(), json!({ "displayname": "Ada Byron", "m.tz": "Europe/London" }));
+    assert_eq!(
+        answer(server.request(Method::GET, profile)).await.ok(),
+        json!({ "displayname": "Ada Byron", "m.tz": "Europe/London" })
+    );
     assert_eq!(eve.get(&format!("{profile}/m.tz")).await.ok(), json!({ "m.tz": "Europe/London" }));
     eve.put(&format!("{profile}/displayname"), json!({ "displayname": "Eve" })).await.is_error(403, "M_FORBIDDEN");
     ada.put(&format!("{profile}/displayname"), json!({})).await.is_error(400, "M_MISSING_PARAM");
@@ -192,12 +209,18 @@ async fn account_data_is_private_and_partly_the_servers() {
     ada.put(&path("m.push_rules"), json!({})).await.is_error(405, "M_BAD_JSON");
     assert!(ada.get(&path("m.push_rules")).await.ok()["global"]["override"].is_array());
     let synced = ada.get("/_matrix/client/v3/sync").await.ok();
-    let types: Vec<&str> = synced["account_data"]["events"].as_array().expect("a list").iter().filter_map(|event| event["type"].as_str()).collect();
+    let types: Vec<&str> = synced["account_data"]["events"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect();
     assert!(types.contains(&"org.example") && types.contains(&"m.push_rules"), "{types:?}");
 
     let filter = json!({ "room": { "timeline": { "limit": 3 } }, "org.example": true });
     let made = ada.post("/_matrix/client/v3/user/@ada:localhost/filter", filter.clone()).await.ok();
-    let filter_path = format!("/_matrix/client/v3/user/@ada:localhost/filter/{}", made["filter_id"].as_str().expect("an id"));
+    let filter_path =
+        format!("/_matrix/client/v3/user/@ada:localhost/filter/{}", made["filter_id"].as_str().expect("an id"));
     assert_eq!(ada.get(&filter_path).await.ok(), filter);
     ada.post("/_matrix/client/v3/user/@ada:localhost/filter", json!({ "room": 1 })).await.is_error(400, "M_BAD_JSON");
 }

@@ -103,7 +103,8 @@ async fn guesses_from_one_address_are_limited() {
         config.limits.address_burst = 3;
     })
     .await;
-    let login = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ada" }, "password": "guess" });
+    let login =
+        json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ada" }, "password": "guess" });
     for _ in 0..3 {
         answer(server.request(Method::POST, "/_matrix/client/v3/login").json(&login)).await.is_error(403, "M_FORBIDDEN");
     }

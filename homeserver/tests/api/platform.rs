@@ -42,7 +42,8 @@ impl<'a> Platform<'a> {
     }
 
     async fn session(&self, id: &str, host: &str, invitees: &[&str]) -> Answer {
-        let invitees: Vec<_> = invitees.iter().map(|id| json!({ "id": id, "display_name": format!("{id} Patient") })).collect();
+        let invitees: Vec<_> =
+            invitees.iter().map(|id| json!({ "id": id, "display_name": format!("{id} Patient") })).collect();
         let ends_at = self.server.clock.now().plus_ms(3_600_000).as_ms();
         self.put(&format!("/sessions/{id}"), json!({ "host": host, "invitees": invitees, "ends_at": ends_at })).await
     }
@@ -94,7 +95,11 @@ async fn bad_requests_are_told_as_problems() {
         ("/organizations/x", json!({ "name": "X", "colour": "red" }), 400),
         ("/organizations/none/accounts/a", json!({ "name": "A" }), 404),
         ("/hosts/x", json!({ "organization": "acme", "account": "none", "display_name": "X" }), 404),
-        ("/sessions/x", json!({ "host": "none", "invitees": [], "ends_at": server.clock.now().plus_ms(1_000).as_ms() }), 404),
+        (
+            "/sessions/x",
+            json!({ "host": "none", "invitees": [], "ends_at": server.clock.now().plus_ms(1_000).as_ms() }),
+            404,
+        ),
         ("/sessions/x", json!({ "host": "ada", "invitees": [], "ends_at": 1 }), 400),
     ] {
         is_problem(&platform.put(path, body).await, status);
@@ -151,7 +156,9 @@ async fn a_newcomer_is_ready_before_the_first_page_and_stays_as_made() {
     assert_eq!(waiting["device_data"]["algorithm"], "org.matrix.msc3814.v2");
     let data = |event_type: &str| format!("/_matrix/client/v3/user/{name}/account_data/{event_type}");
     let key_id = pat.get(&data("m.secret_storage.default_key")).await.ok()["key"].as_str().expect("a key").to_owned();
-    for event_type in ["m.cross_signing.master", "m.cross_signing.self_signing", "m.cross_signing.user_signing", "org.matrix.msc3814"] {
+    for event_type in
+        ["m.cross_signing.master", "m.cross_signing.self_signing", "m.cross_signing.user_signing", "org.matrix.msc3814"]
+    {
         assert!(pat.get(&data(event_type)).await.ok()["encrypted"][&key_id].is_object(), "{event_type}");
         pat.put(&data(event_type), json!({ "encrypted": {} })).await.is_error(403, "M_FORBIDDEN");
     }
@@ -186,8 +193,12 @@ async fn a_participant_chats_with_the_inviter_and_nobody_else() {
     host.post(&format!("/_matrix/client/v3/join/{room}"), json!({})).await.ok();
     host.post(create, json!({ "invite": [pat_id] })).await.is_error(403, "M_FORBIDDEN");
     host.send(&room, "hello").await;
-    pat.post(&format!("/_matrix/client/v3/rooms/{room}/invite"), json!({ "user_id": paul_id })).await.is_error(403, "M_FORBIDDEN");
-    host.post(&format!("/_matrix/client/v3/rooms/{room}/invite"), json!({ "user_id": bob["user_id"] })).await.is_error(403, "M_INVITE_BLOCKED");
+    pat.post(&format!("/_matrix/client/v3/rooms/{room}/invite"), json!({ "user_id": paul_id }))
+        .await
+        .is_error(403, "M_FORBIDDEN");
+    host.post(&format!("/_matrix/client/v3/rooms/{room}/invite"), json!({ "user_id": bob["user_id"] }))
+        .await
+        .is_error(403, "M_INVITE_BLOCKED");
 
     for (who, found) in [(&ada["user_id"], 200), (paul_id, 404), (&bob["user_id"], 404)] {
         let profile = format!("/_matrix/client/v3/profile/{}", who.as_str().expect("an id"));

@@ -5,7 +5,10 @@ use std::{io::Write as _, path::Path};
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{Desk, ticket::{Body, FileInfo}};
+use super::{
+    Desk,
+    ticket::{Body, FileInfo},
+};
 use crate::{
     clock::{Millis, now_ms},
     database::StoreError,
@@ -151,9 +154,7 @@ impl Helpdesk for Desk {
                     let kind = match (author.as_str(), body) {
                         ("closed", _) => ReplyKind::Closed { agent },
                         ("seen", Some(body)) => ReplyKind::Seen { key: body.text },
-                        ("agent", Some(body)) => {
-                            ReplyKind::Message { agent: agent.unwrap_or_default(), text: body.text }
-                        }
+                        ("agent", Some(body)) => ReplyKind::Message { agent: agent.unwrap_or_default(), text: body.text },
                         _ => continue,
                     };
                     let (reply, ticket) = (last.to_string(), ticket_id.to_string());
@@ -209,10 +210,7 @@ fn erase(t: &Transaction<'_>, files: &Path, ticket_id: i64, erasure: &Erasure) -
             Err(error) => return Err(error.into()),
         }
     }
-    let erased = t.execute(
-        &format!("DELETE FROM entry WHERE ticket_id = ?1 AND {condition}"),
-        params![ticket_id, bound],
-    )?;
+    let erased = t.execute(&format!("DELETE FROM entry WHERE ticket_id = ?1 AND {condition}"), params![ticket_id, bound])?;
     if let Erasure::Expired(before) = erasure {
         // The name goes with the last message; the ticket itself, months after it was closed.
         t.execute(
@@ -244,12 +242,7 @@ pub(super) struct NewEntry<'a> {
 }
 
 /// Adds an entry unless its key is there already.
-pub(super) fn insert(
-    t: &Transaction<'_>,
-    sealer: &Sealer,
-    entry: &NewEntry<'_>,
-    body: &Body,
-) -> Result<(), StoreError> {
+pub(super) fn insert(t: &Transaction<'_>, sealer: &Sealer, entry: &NewEntry<'_>, body: &Body) -> Result<(), StoreError> {
     let known: Option<i64> =
         t.query_row("SELECT entry_id FROM entry WHERE key = ?1", [entry.key], |row| row.get(0)).optional()?;
     if known.is_some() {
@@ -259,9 +252,7 @@ pub(super) fn insert(
     t.execute(
         "INSERT INTO entry (ticket_id, key, author, agent, at_ms, expires_ms, body, file)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![
-            entry.ticket_id, entry.key, entry.author, entry.agent, entry.at_ms, entry.expires_ms, sealed, entry.file
-        ],
+        params![entry.ticket_id, entry.key, entry.author, entry.agent, entry.at_ms, entry.expires_ms, sealed, entry.file],
     )?;
     t.execute(
         "UPDATE ticket SET changed_ms = MAX(changed_ms, ?2) WHERE ticket_id = ?1",

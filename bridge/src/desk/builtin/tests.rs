@@ -64,11 +64,14 @@ async fn what_agents_do_is_read_in_order_from_any_cursor() {
     let (replies, cursor) = desk.replies("", 100).await.unwrap();
     let kinds: Vec<ReplyKind> = replies.iter().map(|reply| reply.kind.clone()).collect();
     let agent = "Ana".to_owned();
-    assert_eq!(kinds, [
-        ReplyKind::Seen { key: "$1".to_owned() },
-        ReplyKind::Message { agent: agent.clone(), text: "hello".to_owned() },
-        ReplyKind::Closed { agent: Some(agent) },
-    ]);
+    assert_eq!(
+        kinds,
+        [
+            ReplyKind::Seen { key: "$1".to_owned() },
+            ReplyKind::Message { agent: agent.clone(), text: "hello".to_owned() },
+            ReplyKind::Closed { agent: Some(agent) },
+        ]
+    );
     let (first, after_first) = desk.replies("", 1).await.unwrap();
     assert_eq!(first[0].reply, replies[0].reply);
     assert_eq!(desk.replies(&after_first, 100).await.unwrap().0.len(), 2);

@@ -27,7 +27,10 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::{Answer, Desk, agent::{AGENT_CHARS_MAX, Agent}};
+use super::{
+    Answer, Desk,
+    agent::{AGENT_CHARS_MAX, Agent},
+};
 use crate::database::StoreError;
 
 /// The longest answer, in characters; it fits a Matrix event with room to spare.

@@ -18,7 +18,9 @@ use crate::{
     outbox,
     push::{self, Occasion, Recipient},
     room::{Relation, relation_of, stripped},
-    tables::{self, EventRow, ExtremityRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
+    tables::{
+        self, EventRow, ExtremityRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow,
+    },
 };
 
 /// The content of `m.room.member`, as far as the server indexes it.
@@ -236,7 +238,8 @@ impl RoomDraft<'_, '_> {
     fn tell(&mut self, pdu: &Pdu) -> Result<(), Stop> {
         let change = Change::Room { room_id: self.room.room_id.clone() };
         for member in self.members()? {
-            let target = pdu.event_type == TimelineEventType::RoomMember && pdu.state_key.as_deref() == Some(member.user_id.as_str());
+            let target =
+                pdu.event_type == TimelineEventType::RoomMember && pdu.state_key.as_deref() == Some(member.user_id.as_str());
             if target || member.membership == MembershipState::Join {
                 self.draft.tell(&member.user_id, change.clone());
             }

@@ -71,7 +71,8 @@ fn to_device(cx: &Cx<'_>, ask: &Ask<'_>, body: &mut write::Body) -> Result<(), S
     let Some(device_id) = ask.device_id else { return Ok(()) };
     let asked = &ask.request.extensions.to_device;
     let since = asked.since.as_deref().map(Token::decode).transpose()?;
-    let limit = asked.limit.map_or(TO_DEVICE_MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).clamp(1, TO_DEVICE_MAX);
+    let limit =
+        asked.limit.map_or(TO_DEVICE_MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).clamp(1, TO_DEVICE_MAX);
     let (from, to) = (since.map_or(Stamp::ZERO, |token| token.known()), Stamp::end_of(cx.view.seq()));
     let page = to_device::read(cx, ask.user_id, device_id, from, to, limit)?;
     let next = if page.more { page.next.next() } else { to.next() };

@@ -36,9 +36,9 @@ impl Reader<'_> {
     pub fn room(&self, found: &Rooms, room_id: &OwnedRoomId, config: &Config) -> Result<Option<write::Room>, Stop> {
         let Some(room) = found.by_id.get(room_id) else { return Ok(None) };
         // A room that was left and entered again is told of from the start.
-        let entered = self.scope.since_stamp().is_some_and(|since| {
-            room.since >= since && room.membership == MembershipState::Join
-        }) && self.was_out(room_id)?;
+        let entered =
+            self.scope.since_stamp().is_some_and(|since| room.since >= since && room.membership == MembershipState::Join)
+                && self.was_out(room_id)?;
         let known = self.ask.connection.rooms.get(room_id).filter(|_| !entered);
         let grown = known.is_some_and(|known| config.timeline_limit > known.config.timeline_limit);
         let required: Config = match known {
@@ -48,7 +48,8 @@ impl Reader<'_> {
             },
             None => config.clone(),
         };
-        let news = known.is_none_or(|known| known.stale) || self.scope.touches(room_id) || grown || !required.required.is_empty();
+        let news =
+            known.is_none_or(|known| known.stale) || self.scope.touches(room_id) || grown || !required.required.is_empty();
         if !news {
             return Ok(None);
         }
@@ -162,7 +163,8 @@ impl Reader<'_> {
         (told.joined_count, told.invited_count) = (Some(summary.joined), Some(summary.invited));
         for user_id in summary.heroes.into_iter().flatten() {
             let row = tables::MEMBERS.get(cx.view, &(cx.room(room_id), cx.user(&user_id)))?;
-            let (displayname, avatar_url) = row.map(|row| (row.value.display_name, row.value.avatar_url)).unwrap_or_default();
+            let (displayname, avatar_url) =
+                row.map(|row| (row.value.display_name, row.value.avatar_url)).unwrap_or_default();
             told.heroes.get_or_insert_default().push(write::Hero { user_id, displayname, avatar_url });
         }
         Ok(())

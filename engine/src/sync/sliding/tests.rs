@@ -53,7 +53,8 @@ impl Client<'_> {
 }
 
 fn list(range: (u64, u64), timeline_limit: u64) -> Value {
-    let required = json!([["m.room.create", ""], ["m.room.member", "$LAZY"], ["m.room.member", "$ME"], ["m.room.topic", ""]]);
+    let required =
+        json!([["m.room.create", ""], ["m.room.member", "$LAZY"], ["m.room.member", "$ME"], ["m.room.topic", ""]]);
     json!({ "lists": { "all": { "ranges": [range], "timeline_limit": timeline_limit, "required_state": required } } })
 }
 
@@ -96,7 +97,10 @@ fn a_list_shows_the_latest_rooms_and_then_what_is_new() {
     assert_eq!(answer["lists"]["all"]["count"], json!(2));
     assert_eq!(rooms(&answer), [new.to_string()], "one place, the latest room");
     let room = &answer["rooms"][new.as_str()];
-    assert_eq!((words(&room["timeline"]), &room["limited"], &room["initial"]), (vec!["two".to_owned()], &json!(true), &json!(true)));
+    assert_eq!(
+        (words(&room["timeline"]), &room["limited"], &room["initial"]),
+        (vec!["two".to_owned()], &json!(true), &json!(true))
+    );
     let state = words(&room["required_state"]);
     assert_eq!(state, ["m.room.create/", "m.room.member/@ada:example.org", "m.room.member/@bob:example.org"]);
     assert_eq!(room["heroes"], json!([{ "user_id": "@ada:example.org" }]));
@@ -106,9 +110,16 @@ fn a_list_shows_the_latest_rooms_and_then_what_is_new() {
     world.say(&ada, &new, "three");
     let answer = client.ask(list((0, 0), 1));
     let room = &answer["rooms"][new.as_str()];
-    assert_eq!((words(&room["timeline"]), &room["limited"], &room["num_live"]), (vec!["three".to_owned()], &json!(false), &json!(1)));
+    assert_eq!(
+        (words(&room["timeline"]), &room["limited"], &room["num_live"]),
+        (vec!["three".to_owned()], &json!(false), &json!(1))
+    );
     assert_eq!(room.get("initial"), None);
-    assert_eq!(words(&room["required_state"]), ["m.room.member/@ada:example.org"], "the sender, and nothing that has not changed");
+    assert_eq!(
+        words(&room["required_state"]),
+        ["m.room.member/@ada:example.org"],
+        "the sender, and nothing that has not changed"
+    );
 
     let answer = client.ask(list((0, 1), 1));
     assert_eq!(rooms(&answer), [old.to_string()], "a place more is a room more");
@@ -145,9 +156,7 @@ fn a_client_that_asks_for_more_gets_more() {
         world.say(&ada, &room_id, &format!("message {number}"));
     }
     let mut client = Client { world: &world, person: &ada, connection: Connection::default() };
-    let subscription = |limit: u64, state: Value| {
-        json!({ "room_subscriptions": { (room_id.as_str()): { "timeline_limit": limit, "required_state": state } } })
-    };
+    let subscription = |limit: u64, state: Value| json!({ "room_subscriptions": { (room_id.as_str()): { "timeline_limit": limit, "required_state": state } } });
     let narrow = client.ask(subscription(1, json!([])));
     assert_eq!(words(&narrow["rooms"][room_id.as_str()]["timeline"]), ["message 4"]);
     let wide = client.ask(subscription(3, json!([["m.room.topic", ""]])));
@@ -169,12 +178,22 @@ fn invitations_and_partings_are_told() {
     let room = &invited["rooms"][room_id.as_str()];
     assert!(words(&room["invite_state"]).contains(&"m.room.member/@bob:example.org".to_owned()));
     assert_eq!(room.get("timeline"), None);
-    let only = json!({ "lists": { "invites": { "ranges": [[0, 9]], "timeline_limit": 1, "filters": { "is_invite": true } } } });
-    assert_eq!(Client { world: &world, person: &bob, connection: Connection::default() }.ask(only.clone())["lists"]["invites"]["count"], json!(1));
+    let only =
+        json!({ "lists": { "invites": { "ranges": [[0, 9]], "timeline_limit": 1, "filters": { "is_invite": true } } } });
+    assert_eq!(
+        Client { world: &world, person: &bob, connection: Connection::default() }.ask(only.clone())["lists"]["invites"]["count"],
+        json!(1)
+    );
     world.member(&bob, &room_id, Action::Join);
     let joined = client.ask(list((0, 9), 1));
-    assert!(words(&joined["rooms"][room_id.as_str()]["required_state"]).contains(&"m.room.create/".to_owned()), "all of it now");
-    assert_eq!(Client { world: &world, person: &bob, connection: Connection::default() }.ask(only)["lists"]["invites"]["count"], json!(0));
+    assert!(
+        words(&joined["rooms"][room_id.as_str()]["required_state"]).contains(&"m.room.create/".to_owned()),
+        "all of it now"
+    );
+    assert_eq!(
+        Client { world: &world, person: &bob, connection: Connection::default() }.ask(only)["lists"]["invites"]["count"],
+        json!(0)
+    );
     world.member(&bob, &room_id, Action::Leave);
     let left = client.ask(list((0, 9), 1));
     assert_eq!(words(&left["rooms"][room_id.as_str()]["timeline"]), ["m.room.member/@bob:example.org"]);
