@@ -7,6 +7,6 @@ pub mod homeserver;
 pub mod source;
 pub mod units;
 
-pub use homeserver::{Appservices, Config, Limits, Log, LogFormat, Media, Registration, Retention, Rooms, Server};
+pub use homeserver::{Appservices, Config, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server};
 pub use source::{ConfigError, Vars};
 pub use units::{Bytes, Span};

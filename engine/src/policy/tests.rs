@@ -36,8 +36,8 @@ fn id(localpart: &str) -> OwnedUserId {
 fn create(world: &World, creator: &str, invitees: &[&str]) -> Result<ruma::OwnedRoomId, Reject> {
     let mut request = create_room::v3::Request::new();
     request.invite = invitees.iter().map(|localpart| id(localpart)).collect();
-    let random_id = ruma::RoomId::parse(format!("!{creator}-{}-{}:example.org", invitees.join("-"), world.now().as_ms()))
-        .expect("a room id");
+    let made = world.read(|cx| Ok::<_, Reject>(cx.view.seq())).expect("a position");
+    let random_id = ruma::RoomId::parse(format!("!{creator}-{made}:example.org")).expect("a room id");
     let command = CreateRoom { creator: id(creator), random_id, request };
     world.run(|cx| crate::room::create::create_room(cx, &command))
 }

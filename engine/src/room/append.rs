@@ -84,17 +84,34 @@ struct Known {
     read: Option<Seq>,
 }
 
+/// A forward extremity, and where its row is.
+struct Tip {
+    stamp: Stamp,
+    event_id: OwnedEventId,
+    depth: u64,
+}
+
+/// The extremities on disk.
+fn stored_tips(cx: Cx<'_>, room: Name) -> Result<Vec<Tip>, ReadError> {
+    let Some(newest) = tables::EXTREMITIES.scan_back(cx.view, &(room,)).next().transpose()? else { return Ok(Vec::new()) };
+    let since = newest.1.value.since;
+    let tips = tables::EXTREMITIES.scan_from(cx.view, &(room,), &(room, since));
+    tips.map(|found| found.map(|((_, stamp), row)| Tip { stamp, event_id: row.value.event_id, depth: row.value.depth })).collect()
+}
+
 /// A room while a draft appends to it: the state includes what the draft has appended.
 pub struct RoomDraft<'d, 'a> {
     /// The draft that everything is written into.
     pub draft: &'d mut Draft<'a>,
     /// The room.
     pub room: Room,
-    tips: Vec<ExtremityRow>,
+    tips: Vec<Tip>,
     /// What was read or written of the state; `None`: known to be absent.
     state: BTreeMap<(StateEventType, String), Option<Known>>,
-    /// Rows of `tips` that are on disk and are to be deleted.
-    stored_tips: Vec<OwnedEventId>,
+    /// What the rows that are to be deleted are at, once something has been appended.
+    stored_tips: Vec<Stamp>,
+    /// The first place where an extremity can be after that.
+    since: Stamp,
     head: Option<OwnedEventId>,
     guarded_head: bool,
     guarded: BTreeSet<(StateEventType, String)>,
@@ -111,19 +128,19 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
     /// `M_NOT_FOUND` when there is none.
     pub fn open(draft: &'d mut Draft<'a>, room: Room) -> Result<Self, Stop> {
         let cx = draft.cx();
-        let mut tips = Vec::new();
-        for found in tables::EXTREMITIES.scan(cx.view, &(room.name,)) {
-            tips.push(found?.1.value);
-        }
+        let mut tips = stored_tips(cx, room.name)?;
         tips.sort_by(|one, other| other.depth.cmp(&one.depth).then_with(|| one.event_id.cmp(&other.event_id)));
-        tips.truncate(PREV_EVENTS_MAX);
-        let stored_tips = tips.iter().map(|tip| tip.event_id.clone()).collect();
+        let left = tips.split_off(tips.len().min(PREV_EVENTS_MAX));
+        let stored_tips: Vec<Stamp> = tips.iter().map(|tip| tip.stamp).collect();
+        // With none left over, whatever comes later comes after the newest that is followed here.
+        let since = left.iter().map(|tip| tip.stamp).min().or_else(|| stored_tips.iter().copied().max()).unwrap_or_default();
         Ok(Self {
             draft,
             room,
             tips,
             state: BTreeMap::new(),
             stored_tips,
+            since,
             head: None,
             guarded_head: false,
             guarded: BTreeSet::new(),
@@ -168,6 +185,10 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             random_id
         };
         let name = cx.room(&room_id);
+        // Random ids don't meet; a caller that reuses one is told so instead of conflicting for ever.
+        if tables::ROOMS.exists(cx.view, &(name,))? {
+            return Err(Reject::RoomInUse("this room id is taken".into()).into());
+        }
         tables::ROOMS.require(&mut draft.batch, &(name,), None);
         tables::ROOMS.put(&mut draft.batch, &(name,), &RoomRow { room_id: room_id.clone(), version: version.clone() });
         let room = Room { room_id, version, rules, name };
@@ -177,6 +198,7 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             tips: Vec::new(),
             state: BTreeMap::new(),
             stored_tips: Vec::new(),
+            since: Stamp::ZERO,
             head: None,
             guarded_head: true,
             guarded: BTreeSet::new(),
@@ -256,14 +278,14 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
 
     /// Writes what the room follows now. Call it when everything has been appended.
     pub fn finish(self) {
-        let Self { draft, room, tips, mut stored_tips, head, guarded_head, .. } = self;
-        let cx = draft.cx();
-        stored_tips.retain(|stored| tips.iter().all(|tip| tip.event_id != *stored));
-        for stored in stored_tips {
-            tables::EXTREMITIES.delete(&mut draft.batch, &(room.name, cx.event(&stored)));
-        }
-        for tip in tips {
-            tables::EXTREMITIES.put(&mut draft.batch, &(room.name, cx.event(&tip.event_id)), &tip);
+        let Self { draft, room, tips, stored_tips, since, head, guarded_head, last, .. } = self;
+        if last.is_some() {
+            for stamp in stored_tips {
+                tables::EXTREMITIES.delete(&mut draft.batch, &(room.name, stamp));
+            }
+            for Tip { stamp, event_id, depth } in tips {
+                tables::EXTREMITIES.put(&mut draft.batch, &(room.name, stamp), &ExtremityRow { event_id, depth, since });
+            }
         }
         if let Some(event_id) = head {
             debug_assert!(guarded_head, "a state change guards the head");

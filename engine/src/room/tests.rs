@@ -1,5 +1,7 @@
 //! Rooms: creation by version, forks that join again, power, transactions, redaction, state then and now, expiry.
 
+use std::collections::BTreeSet;
+
 use ruma::{
     OwnedEventId, OwnedRoomId, RoomId, RoomVersionId, UserId,
     api::client::room::create_room::v3::Request,
@@ -122,6 +124,34 @@ fn two_messages_at_once_fork_and_the_next_joins_them() {
     assert_eq!(followed, expected);
     let tips = world.read(|cx| tables::EXTREMITIES.count(cx.view, &(cx.room(&room_id),))).expect("a count");
     assert_eq!(tips, 1);
+}
+
+#[test]
+fn more_messages_at_once_than_one_can_follow_are_joined_by_those_after() {
+    let world = World::new();
+    let alice = plain(&world, "alice");
+    let room_id = world.room(&alice, &[]);
+    let at_once = |number: usize| message(&alice, &room_id, &format!("t{number}"), &json!({ "body": "at once" }));
+    let commands: Vec<SendEvent> = (0..25).map(at_once).collect();
+    let decided: Vec<_> =
+        commands.iter().map(|command| world.decide(&|cx| send_event(cx, command)).expect("a decision")).collect();
+    let mut open = BTreeSet::new();
+    for decision in decided {
+        let Decision::Commit { batch, output } = decision else { panic!("a message is a commit") };
+        assert!(matches!(world.journal.commit_now(batch), Ok(journal::Outcome::Committed(_))), "messages don't conflict");
+        open.insert(output);
+    }
+    for (turn, expected) in [20, 6, 1, 1].into_iter().enumerate() {
+        let event_id = world.say(&alice, &room_id, &format!("after {turn}"));
+        let stored = world.read(|cx| get_event(cx, &room_id, &event_id)).expect("a read").expect("the message");
+        let followed = stored.row.pdu.prev_events;
+        assert_eq!(followed.len(), expected);
+        for event_id in followed {
+            assert!(open.remove(&event_id), "each event is followed once");
+        }
+        open.insert(event_id);
+    }
+    assert_eq!(open.len(), 1);
 }
 
 #[test]

@@ -146,12 +146,8 @@ impl Rooms<'_> {
 
     /// Whether anything at all was sent since `from`, expired or not.
     fn has_moved(&self, viewer: &Viewer, from: Stamp) -> Result<bool, Stop> {
-        for found in tables::EXTREMITIES.scan(self.cx.view, &(viewer.room.name,)) {
-            if found?.1.version >= from.seq {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let newest = tables::EXTREMITIES.scan_back(self.cx.view, &(viewer.room.name,)).next().transpose()?;
+        Ok(newest.is_some_and(|(_, row)| row.version >= from.seq))
     }
 
     fn timeline(&self, viewer: &Viewer, window: &Window, newly_joined: bool) -> Result<Timeline, Stop> {

@@ -9,9 +9,11 @@ use crate::{changes::Change, room::Pdu};
 /// `(room)`. Written when the room is made; one per room.
 pub static ROOMS: Table<(Name,), RoomRow> = Table::lasting(1, "rooms");
 
-/// `(room, event)`: the room's forward extremities. An event deletes those it follows and adds itself, so a quiet room
-/// has one; two events at once leave two, which the next one joins. Keeps what D6 allows: id and depth.
-pub static EXTREMITIES: Table<(Name, Name), ExtremityRow> = Table::lasting(2, "extremities");
+/// `(room, stamp)`: the room's forward extremities. An event deletes those it follows and adds itself, so a quiet room
+/// has one; two events at once leave two, which the next one joins. Keeps what D6 allows: id and depth. In the order they
+/// were added, and read from the newest one's `since`: a busy room leaves a deleted row behind for each event, which the
+/// store would have to step over.
+pub static EXTREMITIES: Table<(Name, Stamp), ExtremityRow> = Table::lasting(2, "extremities");
 
 /// `(room, type, state key)`: the current state of a room. One row per state key.
 pub static STATE: Table<(Name, Name, Name), StateRow> = Table::lasting(3, "state");
@@ -82,6 +84,8 @@ pub struct ExtremityRow {
     pub event_id: OwnedEventId,
     /// Its depth.
     pub depth: u64,
+    /// Nothing before this is an extremity any more: the event follows all that there was.
+    pub since: Stamp,
 }
 
 /// A state event that is current.

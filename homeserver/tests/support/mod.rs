@@ -21,7 +21,7 @@ pub struct Server {
     pub base: String,
     pub address: SocketAddr,
     config: Config,
-    folder: TempDir,
+    folder: std::sync::Arc<TempDir>,
     http: reqwest::Client,
 }
 
@@ -55,7 +55,7 @@ impl Server {
 
     /// With another configuration than the tests' usual one (no limits, open registration).
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
         let mut config = Config::default();
         config.server.data = folder.path().join("data");
         config.server.root_key = folder.path().join("root.key");
@@ -68,7 +68,7 @@ impl Server {
         Self::run(config, folder, Clock::system()).await
     }
 
-    async fn run(mut config: Config, folder: TempDir, clock: Clock) -> Self {
+    async fn run(mut config: Config, folder: std::sync::Arc<TempDir>, clock: Clock) -> Self {
         let listener = http::listen::bind(config.server.listen.addresses()[0]).await.expect("listens");
         let address = listener.local_addr().expect("an address");
         let base = format!("http://{address}");
@@ -83,7 +83,9 @@ impl Server {
 
     /// Ends the server cleanly; its folder stays.
     pub async fn stop(self) -> Stopped {
-        let Self { app, clock, config, folder, .. } = self;
+        let (app, clock, config) = (self.app.clone(), self.clock.clone(), self.config.clone());
+        let folder = std::sync::Arc::clone(&self.folder);
+        drop(self);
         app.end();
         app.tasks.wait().await;
         app.journal.close().expect("closes");
@@ -119,7 +121,7 @@ impl Drop for Server {
 pub struct Stopped {
     clock: Clock,
     config: Config,
-    folder: TempDir,
+    folder: std::sync::Arc<TempDir>,
 }
 
 impl Stopped {

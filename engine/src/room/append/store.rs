@@ -10,7 +10,7 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::{Known, Pdu, RoomDraft};
+use super::{Known, Pdu, RoomDraft, Tip};
 use crate::{
     Reject, Stop,
     changes::Change,
@@ -21,6 +21,7 @@ use crate::{
     tables::{
         self, EventRow, ExtremityRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow,
     },
+    tables::{self, EventRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
 };
 
 /// The content of `m.room.member`, as far as the server indexes it.
@@ -76,7 +77,7 @@ impl RoomDraft<'_, '_> {
             tables::RELATIONS.put(batch, &key, &child, class, expires);
         }
         let pdu = Rc::new(row.pdu);
-        self.tips = vec![ExtremityRow { event_id: pdu.event_id.clone(), depth: pdu.depth }];
+        self.tips = vec![Tip { stamp, event_id: pdu.event_id.clone(), depth: pdu.depth }];
         self.last = Some(Rc::clone(&pdu));
         if pdu.state_key.is_some() {
             self.store_state(&pdu, stamp, replaced)?;
