@@ -6,3 +6,6 @@ mod support;
 mod bad_input;
 mod frame;
 mod media;
+mod messages;
+mod receipts;
+mod sync;
