@@ -96,7 +96,8 @@ fn stored_tips(cx: Cx<'_>, room: Name) -> Result<Vec<Tip>, ReadError> {
     let Some(newest) = tables::EXTREMITIES.scan_back(cx.view, &(room,)).next().transpose()? else { return Ok(Vec::new()) };
     let since = newest.1.value.since;
     let tips = tables::EXTREMITIES.scan_from(cx.view, &(room,), &(room, since));
-    tips.map(|found| found.map(|((_, stamp), row)| Tip { stamp, event_id: row.value.event_id, depth: row.value.depth })).collect()
+    tips.map(|found| found.map(|((_, stamp), row)| Tip { stamp, event_id: row.value.event_id, depth: row.value.depth }))
+        .collect()
 }
 
 /// A room while a draft appends to it: the state includes what the draft has appended.

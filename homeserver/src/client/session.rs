@@ -88,7 +88,11 @@ async fn login(app: App, request: RawRequest) -> Answer {
             LoginProof::Appservice { id, user_id: user.ok_or_else(|| missing("identifier"))? }
         }
         _ => {
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "this server does not offer this way to log in"));
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "M_UNKNOWN",
+                "this server does not offer this way to log in",
+            ));
         }
     };
     let tokens = new_tokens(&app, body.refresh_token);

@@ -12,4 +12,7 @@ mod bad_input;
 mod frame;
 mod keys;
 mod media;
+mod messages;
 mod platform;
+mod receipts;
+mod sync;

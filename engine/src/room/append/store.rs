@@ -18,9 +18,6 @@ use crate::{
     outbox,
     push::{self, Occasion, Recipient},
     room::{Relation, relation_of, stripped},
-    tables::{
-        self, EventRow, ExtremityRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow,
-    },
     tables::{self, EventRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
 };
 
