@@ -127,11 +127,29 @@ fn two_messages_at_once_fork_and_the_next_joins_them() {
 }
 
 #[test]
+fn the_same_words_at_the_same_moment_are_two_events() {
+    let world = World::new();
+    let alice = plain(&world, "alice");
+    let room_id = world.room(&alice, &[]);
+    let [one, two] = ["1", "2"].map(|txn_id| message(&alice, &room_id, txn_id, &json!({ "body": "again" })));
+    let Decision::Commit { batch, output: first } = world.decide(&|cx| send_event(cx, &one)).expect("a decision") else {
+        panic!("a message is a commit");
+    };
+    let Decision::Commit { batch: same, .. } = world.decide(&|cx| send_event(cx, &two)).expect("a decision") else {
+        panic!("a message is a commit");
+    };
+    assert!(matches!(world.journal.commit_now(batch), Ok(journal::Outcome::Committed(_))));
+    assert!(matches!(world.journal.commit_now(same), Ok(journal::Outcome::Conflict { .. })));
+    assert_ne!(world.run(|cx| send_event(cx, &two)).expect("decided again"), first);
+}
+
+#[test]
 fn more_messages_at_once_than_one_can_follow_are_joined_by_those_after() {
     let world = World::new();
     let alice = plain(&world, "alice");
     let room_id = world.room(&alice, &[]);
-    let at_once = |number: usize| message(&alice, &room_id, &format!("t{number}"), &json!({ "body": "at once" }));
+    let at_once =
+        |number: usize| message(&alice, &room_id, &format!("t{number}"), &json!({ "body": format!("at once {number}") }));
     let commands: Vec<SendEvent> = (0..25).map(at_once).collect();
     let decided: Vec<_> =
         commands.iter().map(|command| world.decide(&|cx| send_event(cx, command)).expect("a decision")).collect();

@@ -61,7 +61,11 @@ impl RoomDraft<'_, '_> {
         let (room, class) = (self.room.name, cx.text_class());
         tables::TIMELINE.put(batch, &(room, stamp), &row, class, expires);
         let found = EventRow { room_id: self.room.room_id.clone(), index: stamp.index };
-        tables::EVENTS.put(batch, &(cx.event(&row.pdu.event_id),), &found, class, expires);
+        let event = (cx.event(&row.pdu.event_id),);
+        // The same words from the same sender in the same millisecond are the same event by its hash: one of the two is
+        // decided again, and then follows the other.
+        tables::EVENTS.require(batch, &event, None);
+        tables::EVENTS.put(batch, &event, &found, class, expires);
         if let Some(relation) = relation {
             let key = (room, cx.event(&relation.event_id), stamp);
             let child = RelationRow {
