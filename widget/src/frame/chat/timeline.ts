@@ -1,20 +1,20 @@
 /** The lines of an open chat window, kept true while events come, heal, are read and expire. */
 import { signal, type Signal } from "@preact/signals";
 import {
+    ClientEvent,
     Direction,
+    EventType,
     MatrixEventEvent,
     ReceiptType,
     RoomEvent,
-    RoomMemberEvent,
     type MatrixClient,
     type MatrixEvent,
     type Room,
-    type RoomMember,
 } from "matrix-js-sdk";
 import type { Clock } from "../session/clock.ts";
 import { expiresAt, lifetime } from "./lifetime.ts";
 import { buildMessage, type Message } from "./message.ts";
-import { isMessage } from "./rooms.ts";
+import { isMessage, localpart } from "./rooms.ts";
 
 /** Older lines fetched at a time. */
 const PAGE_EVENTS = 30;
@@ -28,8 +28,9 @@ export class Timeline {
     private loading: Promise<void> | undefined;
     private scheduled = false;
     private readonly refresh = (): void => this.schedule();
-    private readonly onTyping = (_: MatrixEvent, member: RoomMember): void => {
-        if (member.roomId === this.room.roomId) this.readTyping();
+    // js-sdk's own RoomMember.typing does not come for a room that began as an invitation; the members' state is right all the same
+    private readonly onEphemeral = (event: MatrixEvent): void => {
+        if (event.getType() === EventType.Typing) this.readTyping();
     };
     private readonly onDecrypted = (event: MatrixEvent): void => {
         if (event.getRoomId() === this.room.roomId) this.schedule();
@@ -51,9 +52,8 @@ export class Timeline {
         ] as const)
             room.on(event, this.refresh);
         client.on(MatrixEventEvent.Decrypted, this.onDecrypted);
-        client.on(RoomMemberEvent.Typing, this.onTyping);
+        client.on(ClientEvent.Event, this.onEphemeral);
         this.unwatchClock = clock.now.subscribe(() => this.build());
-        this.readTyping();
     }
 
     close(): void {
@@ -66,7 +66,7 @@ export class Timeline {
         ] as const)
             this.room.off(event, this.refresh);
         this.client.off(MatrixEventEvent.Decrypted, this.onDecrypted);
-        this.client.off(RoomMemberEvent.Typing, this.onTyping);
+        this.client.off(ClientEvent.Event, this.onEphemeral);
         this.unwatchClock();
     }
 
@@ -126,7 +126,7 @@ export class Timeline {
         this.typing.value = this.room
             .getMembers()
             .filter((member) => member.typing && member.userId !== this.room.myUserId)
-            .map((member) => member.rawDisplayName || member.userId);
+            .map((member) => member.rawDisplayName || localpart(member.userId));
     }
 }
 
