@@ -92,6 +92,13 @@ fn candidates(cx: &Cx<'_>, user_id: &UserId, term: &str) -> Result<BTreeSet<Owne
             for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(cx.name(&row.organization),)).take(CANDIDATES_MAX) {
                 candidates.insert(found?.1.value);
             }
+            // A host writes first: own participants are found before there is a room together.
+            for found in tables::PARTICIPANTS.scan(cx.view, &()).take(CANDIDATES_MAX) {
+                let participant = found?.1.value;
+                if participant.inviter == *user_id {
+                    candidates.insert(participant.user_id);
+                }
+            }
             share_rooms(cx, user_id, &mut candidates)?;
         }
         Standing::Participant { .. } => share_rooms(cx, user_id, &mut candidates)?,

@@ -86,7 +86,8 @@ fn files_with(folder: &Path, needle: &[u8]) -> BTreeSet<String> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files_with(&path, needle));
-        } else if contains(&std::fs::read(&path).unwrap(), needle) {
+        // RocksDB may delete a file between the listing and the reading: then it is gone from the disk, as it should be.
+        } else if contains(&std::fs::read(&path).unwrap_or_default(), needle) {
             found.insert(path.file_name().unwrap().to_string_lossy().into_owned());
         }
     }
