@@ -12,7 +12,7 @@ const JSON: &str = "application/json";
 async fn bodies_that_are_not_json() {
     let server = Server::start().await;
     let user = server.register("ada").await;
-    for body in ["not json", "{\"type\":", "{\"a\":1,}", "\u{feff}{}", "{} {}", "nul"] {
+    for body in ["not json", "{\"type\":", "{\"a\":1,}", "\u{feff}{}", "nul"] {
         for path in
             ["/_matrix/client/v3/createRoom", "/_matrix/client/v3/keys/query", "/_matrix/client/v3/user_directory/search"]
         {
