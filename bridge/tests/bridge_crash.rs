@@ -70,9 +70,10 @@ async fn a_repeated_transaction_changes_nothing() {
     let room = ada.chat().await;
     bench.relay.lose_answers(true);
     ada.say(&room, "once").await;
-    let ticket = ana.find("ada").await;
+    // What comes after the repeated transaction waits for its answer.
     until("the homeserver repeats it", || async { (bench.relay.lost() >= 2).then_some(()) }).await;
     bench.relay.lose_answers(false);
+    let ticket = ana.find("ada").await;
     ada.say(&room, "twice").await;
     until("the next", || async { ana.texts(ticket).await.contains(&"twice".to_owned()).then_some(()) }).await;
     assert_eq!(ana.texts(ticket).await, ["once", "twice"]);
