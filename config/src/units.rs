@@ -80,8 +80,10 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn print(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
-    let (name, factor) =
-        units.iter().find(|(_, factor)| value >= *factor && value % factor == 0).unwrap_or(&units[units.len() - 1]);
+    let (name, factor) = units
+        .iter()
+        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))
+        .unwrap_or(&units[units.len() - 1]);
     write!(f, "{}{name}", value / factor)
 }
 

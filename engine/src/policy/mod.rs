@@ -260,9 +260,9 @@ fn check_against_members(cx: &Cx<'_>, room_id: &RoomId, user: &UserId, entering:
             continue;
         }
         let present = standing(cx, &member.user_id)?;
-        check_pair(entering, &present).or_else(|reject| match check_pair(&present, entering) {
-            Err(blocked @ Reject::InviteBlocked(_)) => Err(blocked),
-            _ => Err(reject),
+        check_pair(entering, &present).map_err(|reject| match check_pair(&present, entering) {
+            Err(blocked @ Reject::InviteBlocked(_)) => blocked,
+            _ => reject,
         })?;
         match present {
             // The two worlds never mix: one plain member means that all others are plain too.

@@ -151,7 +151,8 @@ pub fn receipt_events(
         thread_id: Option<String>,
         ts: u64,
     }
-    let mut events: Vec<BTreeMap<OwnedEventId, BTreeMap<String, BTreeMap<OwnedUserId, Data>>>> = Vec::new();
+    type ByKind = BTreeMap<String, BTreeMap<OwnedUserId, Data>>;
+    let mut events: Vec<BTreeMap<OwnedEventId, ByKind>> = Vec::new();
     for found in tables::RECEIPTS.scan(cx.view, &(cx.room(room_id),)) {
         let row = found?.1;
         let receipt = row.value;

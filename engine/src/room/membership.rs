@@ -69,11 +69,11 @@ pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
         Action::Leave | Action::Kick | Action::Unban => MembershipState::Leave,
     };
     let mut content = member_content(cx, &command.target, membership, command.reason.as_deref())?;
-    if command.action == Action::Join && before != Some(MembershipState::Invite) {
-        if let Some(authorizer) = authorizer(cx, &room, &command.sender)? {
-            content
-                .insert("join_authorised_via_users_server".to_owned(), CanonicalJsonValue::String(authorizer.to_string()));
-        }
+    if command.action == Action::Join
+        && before != Some(MembershipState::Invite)
+        && let Some(authorizer) = authorizer(cx, &room, &command.sender)?
+    {
+        content.insert("join_authorised_via_users_server".to_owned(), CanonicalJsonValue::String(authorizer.to_string()));
     }
     let mut draft = Draft::new(*cx);
     let mut room = RoomDraft::open(&mut draft, room)?;

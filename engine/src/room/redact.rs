@@ -110,10 +110,10 @@ fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<su
             }
         }
     }
-    if let Some(parent) = super::relation_of(original) {
-        if let Some(stamp) = stored.stamp {
-            tables::RELATIONS.delete(&mut room.draft.batch, &(name, cx.event(&parent.event_id), stamp));
-        }
+    if let Some(parent) = super::relation_of(original)
+        && let Some(stamp) = stored.stamp
+    {
+        tables::RELATIONS.delete(&mut room.draft.batch, &(name, cx.event(&parent.event_id), stamp));
     }
     let Some(stamp) = stored.stamp else { return Ok(()) };
     for member in room.members()? {

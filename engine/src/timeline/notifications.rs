@@ -58,7 +58,7 @@ pub fn notifications(
             rows.push((stamp, room, row.value));
         }
     }
-    rows.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+    rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.0));
     let mut page = Notifications { notifications: Vec::new(), next: None };
     let mut read: BTreeMap<OwnedRoomId, BTreeMap<String, Stamp>> = BTreeMap::new();
     let mut last = None;

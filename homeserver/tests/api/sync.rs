@@ -134,7 +134,8 @@ async fn sliding_sync_shows_a_list_and_what_is_new_in_it() {
     let second = bob.post(&path, ask.clone()).await.ok();
     assert_eq!(second["rooms"][&room_id]["timeline"][0]["content"]["body"], json!("two"));
     let repeated = bob.post(&path, ask.clone()).await.ok();
-    assert_eq!(repeated["rooms"], second["rooms"].clone(), "an answer that was lost is given again");
+    let event_ids = |answer: &Value| answer["rooms"][&room_id]["timeline"][0]["event_id"].clone();
+    assert_eq!(event_ids(&repeated), event_ids(&second), "an answer that was lost is given again");
     bob.post(&format!("{SLIDING}?pos=7"), ask.clone()).await.is_error(400, "M_UNKNOWN_POS");
     let (user_id, device_id, token) = (bob.user_id, bob.device_id, bob.token);
     let server = server.stop().await.start().await;
