@@ -23,7 +23,6 @@ impl Tasks {
     }
 
     /// Resolves when the server is to end.
-    #[must_use]
     pub fn ended(&self) -> WaitForCancellationFuture<'_> {
         self.end.cancelled()
     }

@@ -42,7 +42,7 @@ pub(super) fn user_id(request: &RawRequest) -> Result<OwnedUserId, ApiError> {
 
 /// A token of the query; an empty one counts as none.
 pub(super) fn token(text: Option<&str>) -> Result<Option<Token>, ApiError> {
-    Ok(text.filter(|text| !text.is_empty()).map(Token::decode).transpose().map_err(ApiError::from)?)
+    text.filter(|text| !text.is_empty()).map(Token::decode).transpose().map_err(ApiError::from)
 }
 
 /// A filter of the query, as JSON text.

@@ -130,7 +130,6 @@ impl Routes {
     }
 
     /// The whole server as one service.
-    #[must_use]
     pub fn into_router(self, app: &App) -> axum::Router {
         let mut paths: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
         for endpoint in self.endpoints {
