@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn another_shape_is_an_error() {
-        for body in ["[]", "{\"events\": 1}", "{\"events\": [], \"device_lists\": []}", "{"] {
+        for body in ["[]", "{\"events\": 1}", "{\"events\": [], \"device_lists\": 1}", "{"] {
             assert!(Transaction::parse(body.as_bytes()).is_err(), "{body}");
         }
     }
