@@ -83,20 +83,19 @@ impl RoomDraft<'_, '_> {
         if pdu.state_key.is_some() {
             self.store_state(&pdu, stamp, replaced)?;
         }
-        self.tell(&pdu)?;
         let members = self.members()?;
+        self.tell(&pdu, &members);
         if pdu.event_type == TimelineEventType::RoomEncrypted
             && let Some(session_id) = pdu.content_field::<String>("session_id")
         {
             backup::ciphertext_appended(self.draft, &self.room.room_id, &session_id)?;
         }
         outbox::event_appended(self.draft, &self.room.room_id, &pdu, &members)?;
-        self.notify(&pdu, stamp, expires)
+        self.notify(&pdu, &members, stamp, expires)
     }
 
     /// Judges the event by the push rules of everybody in the room and of the user it invites.
-    fn notify(&mut self, pdu: &Pdu, stamp: Stamp, expires: Timestamp) -> Result<(), Stop> {
-        let members = self.members()?;
+    fn notify(&mut self, pdu: &Pdu, members: &[MemberRow], stamp: Stamp, expires: Timestamp) -> Result<(), Stop> {
         let invited = |member: &MemberRow| {
             member.membership == MembershipState::Invite && pdu.state_key.as_deref() == Some(member.user_id.as_str())
         };
@@ -237,16 +236,15 @@ impl RoomDraft<'_, '_> {
         Ok(self.members_seen.values().cloned().collect())
     }
 
-    fn tell(&mut self, pdu: &Pdu) -> Result<(), Stop> {
+    fn tell(&mut self, pdu: &Pdu, members: &[MemberRow]) {
         let change = Change::Room { room_id: self.room.room_id.clone() };
-        for member in self.members()? {
+        for member in members {
             let target =
                 pdu.event_type == TimelineEventType::RoomMember && pdu.state_key.as_deref() == Some(member.user_id.as_str());
             if target || member.membership == MembershipState::Join {
                 self.draft.tell(&member.user_id, change.clone());
             }
         }
-        Ok(())
     }
 
     fn stripped_state(&mut self, member: &Pdu) -> Result<Vec<Box<serde_json::value::RawValue>>, Stop> {
