@@ -4,10 +4,6 @@
 # One persistent folder outside the clone: RocksDB's C++ alone takes some thirteen minutes of two cores, once.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/vestibule/target}
 
-# The release profile keeps line tables, so that a backtrace names its lines. Handed on to RocksDB's C++ that means a full -g: a
-# library of 1.5 GB that nobody ever debugs. The last level wins.
-export CXXFLAGS=${CXXFLAGS:--g0}
-
 # matrix-sdk-crypto declares the Rust after the one it needs.
 export CARGO_FLAGS=(--release --locked --ignore-rust-version)
 
@@ -123,5 +119,5 @@ build_widget() {
 
 build_binaries() {
     step "building the binaries (the first time this takes 20 minutes or more: RocksDB is among them)"
-    cargo build "${CARGO_FLAGS[@]}" --quiet -p vestibule -p vestibule-bridge
+    cargo build "${CARGO_FLAGS[@]}" --quiet --workspace --bins
 }
