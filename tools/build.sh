@@ -99,17 +99,19 @@ quietly() {
     rm -f "$log"
 }
 
-install_widget_packages() {
-    if [ ! -e widget/node_modules/.package-lock.json ] || [ widget/package-lock.json -nt widget/node_modules/.package-lock.json ]; then
-        step "installing the widget's packages"
-        quietly npm --prefix widget ci
-        touch widget/node_modules/.package-lock.json
+# `install_packages FOLDER`: what its lock file names.
+install_packages() {
+    local folder=$1
+    if [ ! -e "$folder/node_modules/.package-lock.json" ] || [ "$folder/package-lock.json" -nt "$folder/node_modules/.package-lock.json" ]; then
+        step "installing the packages of $folder/"
+        quietly npm --prefix "$folder" ci
+        touch "$folder/node_modules/.package-lock.json"
     fi
 }
 
 # The homeserver embeds widget/dist, so this comes before the binaries.
 build_widget() {
-    install_widget_packages
+    install_packages widget
     local built=widget/dist/loader.js
     if [ ! -e "$built" ] || [ -n "$(find widget/src widget/frame.html widget/*.ts widget/package-lock.json -newer "$built" -print -quit)" ]; then
         step "building the widget"
