@@ -174,6 +174,8 @@ class Driver {
     /** Signs this device with the keys that secret storage holds. */
     async use_recovery_key({ recovery_key }) {
         this.recoveryKey = decodeRecoveryKey(recovery_key);
+        // The private keys are held against the public ones, so those come first.
+        await this.crypto.userHasCrossSigningKeys(this.client.getUserId(), true);
         await this.crypto.bootstrapCrossSigning({});
         return {};
     }
