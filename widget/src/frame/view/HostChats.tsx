@@ -1,5 +1,4 @@
 /** A host's Chats tab: a new chat, the last three, the open ones. */
-import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { Directory } from "../chat/contacts.ts";
@@ -11,25 +10,16 @@ import { Avatar } from "./Avatar.tsx";
 import { ChatList } from "./ChatList.tsx";
 import { Complaint } from "./Complaint.tsx";
 import { ContactField } from "./ContactField.tsx";
+import { useLaunch } from "./Launch.tsx";
 
 export function HostChats({ desk }: { desk: Desk }): JSX.Element {
     const picker = useMemo(
         () => new Picker(new Directory(desk.client, new Set([desk.me.user_id, desk.me.support?.user_id ?? ""]))),
         [desk],
     );
-    const busy = useSignal(false);
-    const error = useSignal<unknown>(undefined);
-    const launch = async (contacts: readonly Contact[]): Promise<void> => {
-        if (busy.value || contacts.length === 0) return;
-        busy.value = true;
-        error.value = undefined;
-        try {
-            await desk.launch(contacts.map((contact) => contact.user_id));
-        } catch (reason) {
-            error.value = reason;
-        } finally {
-            busy.value = false;
-        }
+    const launch = useLaunch();
+    const open = async (contacts: readonly Contact[]): Promise<void> => {
+        if (contacts.length > 0) await launch.run(() => desk.launch(contacts.map((contact) => contact.user_id)));
     };
     const rows = desk.rows.value.filter((row) => !row.support && (row.live || row.unread > 0));
     return (
@@ -38,7 +28,7 @@ export function HostChats({ desk }: { desk: Desk }): JSX.Element {
                 class="card"
                 onSubmit={(event) => {
                     event.preventDefault();
-                    void launch(picker.chosen.value);
+                    void open(picker.chosen.value);
                 }}
             >
                 <ContactField desk={desk} picker={picker} />
@@ -46,14 +36,14 @@ export function HostChats({ desk }: { desk: Desk }): JSX.Element {
                     type="submit"
                     class="primary wide"
                     data-testid="launch-user-chat"
-                    aria-disabled={picker.chosen.value.length === 0 || busy.value}
+                    aria-disabled={picker.chosen.value.length === 0 || launch.busy.value}
                 >
-                    {busy.value ? <span class="spinner" /> : null}
+                    {launch.busy.value ? <span class="spinner" /> : null}
                     {t("launchUserChat")}
                 </button>
-                <Complaint error={error.value} />
+                <Complaint error={launch.error.value} />
             </form>
-            <LastChats desk={desk} launch={launch} />
+            <LastChats desk={desk} open={open} />
             <section aria-labelledby="open-chats">
                 <h2 id="open-chats">{t("openChats")}</h2>
                 {rows.length > 0 ? <ChatList desk={desk} rows={rows} /> : <p class="note">{t("noChats")}</p>}
@@ -64,10 +54,10 @@ export function HostChats({ desk }: { desk: Desk }): JSX.Element {
 
 interface LastChatsProps {
     desk: Desk;
-    launch(contacts: readonly Contact[]): Promise<void>;
+    open(contacts: readonly Contact[]): Promise<void>;
 }
 
-function LastChats({ desk, launch }: LastChatsProps): JSX.Element | null {
+function LastChats({ desk, open }: LastChatsProps): JSX.Element | null {
     const recent = desk.recent.value;
     const ids = recent.map((contact) => contact.user_id).join(" ");
     useEffect(() => (ids ? desk.presence.watch(ids.split(" ")) : undefined), [ids]);
@@ -90,7 +80,7 @@ function LastChats({ desk, launch }: LastChatsProps): JSX.Element | null {
                             type="button"
                             class="secondary"
                             aria-label={t("launchWith", { name: contact.name })}
-                            onClick={() => void launch([contact])}
+                            onClick={() => void open([contact])}
                         >
                             {t("launch")}
                         </button>

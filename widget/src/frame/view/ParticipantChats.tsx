@@ -1,5 +1,4 @@
 /** A participant's Chats tab: the host, and "Chat Now". */
-import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Desk, Row } from "../chat/desk.ts";
@@ -8,6 +7,7 @@ import { Avatar } from "./Avatar.tsx";
 import { ChatList } from "./ChatList.tsx";
 import { Complaint } from "./Complaint.tsx";
 import { Icon } from "./icons.tsx";
+import { LaunchButton, useLaunch } from "./Launch.tsx";
 
 /** The chat with the host alone: the one "Chat Now" opens. */
 function hostRow(desk: Desk, host: string): Row | undefined {
@@ -16,25 +16,15 @@ function hostRow(desk: Desk, host: string): Row | undefined {
 
 export function ParticipantChats({ desk }: { desk: Desk }): JSX.Element {
     const { inviter } = desk.me;
-    const busy = useSignal(false);
-    const error = useSignal<unknown>(undefined);
+    const launch = useLaunch();
     const host = inviter?.user_id ?? "";
     const row = hostRow(desk, host);
     const others = desk.rows.value.filter((other) => !other.support && other !== row && other.live);
     const online = desk.presence.online.value.get(host);
     useEffect(() => (host ? desk.presence.watch([host]) : undefined), [host]);
-    const launch = async (): Promise<void> => {
-        if (busy.value) return;
-        busy.value = true;
-        error.value = undefined;
-        try {
-            if (row) desk.show(row.room);
-            else await desk.launch([host]);
-        } catch (reason) {
-            error.value = reason;
-        } finally {
-            busy.value = false;
-        }
+    const open = async (): Promise<void> => {
+        if (row) desk.show(row.room);
+        else await desk.launch([host]);
     };
     return (
         <>
@@ -51,18 +41,8 @@ export function ParticipantChats({ desk }: { desk: Desk }): JSX.Element {
                             {plural("unread", row.unread)}
                         </p>
                     )}
-                    <button
-                        type="button"
-                        class="primary wide"
-                        data-focus
-                        data-testid="chat-now"
-                        aria-disabled={busy.value}
-                        onClick={() => void launch()}
-                    >
-                        {busy.value ? <span class="spinner" /> : null}
-                        {t("chatNow")}
-                    </button>
-                    <Complaint error={error.value} />
+                    <LaunchButton launch={launch} open={open} label={t("chatNow")} testid="chat-now" />
+                    <Complaint error={launch.error.value} />
                 </section>
             )}
             {others.length > 0 && (

@@ -1,5 +1,4 @@
 /** The Support tab: a chat if an agent is there, else a form; and who can read it. */
-import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { App } from "../app.ts";
@@ -10,6 +9,7 @@ import { t } from "../text/index.ts";
 import { ChatList } from "./ChatList.tsx";
 import { Complaint } from "./Complaint.tsx";
 import { Icon } from "./icons.tsx";
+import { LaunchButton, useLaunch } from "./Launch.tsx";
 
 const CONTENT = { "transcript-until-purge": "supportPurge", "metadata-only": "supportMetadata", keep: "supportKeep" } as const;
 
@@ -56,41 +56,23 @@ export function SupportTab({ app, desk }: { app: App; desk: Desk }): JSX.Element
 
 /** The button if somebody is there or a chat goes on; else the form. */
 function Way({ desk, support, available }: { desk: Desk; support: Support; available: boolean }): JSX.Element {
-    const busy = useSignal(false);
-    const error = useSignal<unknown>(undefined);
+    const launch = useLaunch();
     const current = desk.rows.value.find((row) => row.room === support.current() && row.live);
-    const launch = async (): Promise<void> => {
-        if (busy.value) return;
-        busy.value = true;
-        error.value = undefined;
-        try {
-            await support.launch();
-        } catch (reason) {
-            error.value = reason;
-        } finally {
-            busy.value = false;
-        }
-    };
     return (
         <>
             {(available || current) && (
-                <button
-                    type="button"
-                    class="primary wide"
-                    data-focus
-                    data-testid="launch-support"
-                    aria-disabled={busy.value}
-                    onClick={() => void launch()}
-                >
-                    {busy.value ? <span class="spinner" /> : null}
-                    {current ? t("continueSupport") : t("launchSupport")}
-                </button>
+                <LaunchButton
+                    launch={launch}
+                    open={() => support.launch()}
+                    label={current ? t("continueSupport") : t("launchSupport")}
+                    testid="launch-support"
+                />
             )}
             {!available && !current && <LeaveMessage support={support} />}
             <p role="status" class="fresh">
                 {support.sending.value.kind === "sent" ? t("leaveMessageSent") : ""}
             </p>
-            <Complaint error={error.value} />
+            <Complaint error={launch.error.value} />
         </>
     );
 }
