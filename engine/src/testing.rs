@@ -4,17 +4,21 @@ use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
 use journal::{ClassTable, Journal as _, MemoryJournal, Outcome, Retention, Timestamp, View};
 use ruma::{
-    CanonicalJsonObject, DeviceId, OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId,
+    CanonicalJsonObject, DeviceId, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UserId,
     api::appservice::{Namespaces, Registration, RegistrationInit},
     api::client::room::create_room,
     owned_server_name,
     signatures::{Ed25519KeyPair, sign_json},
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
     Appservice, Cx, Decided, Decision, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, Reject, Requester, Server, Stop,
-    room::{create, membership},
+    room::{
+        create, membership,
+        send::{SendEvent, SendState, send_event, send_state},
+    },
+    sync::Ephemeral,
     tables::{self, DeviceRow, UserKind, UserRow},
 };
 
@@ -134,28 +138,97 @@ impl World {
 
     /// Somebody does something to their own membership.
     pub fn member(&self, person: &Person, room_id: &RoomId, action: membership::Action) {
-        let command = membership::SetMembership {
-            sender: person.user_id.clone(),
-            room_id: room_id.to_owned(),
-            target: person.user_id.clone(),
-            action,
-            reason: None,
-        };
-        self.run(|cx| membership::set_membership(cx, &command)).expect("a membership");
+        self.act(&person.user_id, &person.user_id, room_id, action).expect("a membership");
+    }
+
+    /// Somebody does something to a membership.
+    pub fn act(&self, sender: &UserId, target: &UserId, room_id: &RoomId, action: membership::Action) -> Result<(), Reject> {
+        let (sender, room_id, target) = (sender.to_owned(), room_id.to_owned(), target.to_owned());
+        let command = membership::SetMembership { sender, room_id, target, action, reason: None };
+        self.run(|cx| membership::set_membership(cx, &command))
     }
 
     /// A text message; its id.
-    pub fn say(&self, person: &Person, room_id: &RoomId, text: &str) -> ruma::OwnedEventId {
-        let command = crate::room::send::SendEvent {
-            sender: person.user_id.clone(),
-            device_id: Some(person.device_id.clone()),
-            room_id: room_id.to_owned(),
-            event_type: "m.room.message".into(),
-            txn_id: format!("{text}-{}", self.now_ms.get()).into(),
-            content: serde_json::value::to_raw_value(&json!({ "msgtype": "m.text", "body": text })).expect("content"),
-            timestamp: None,
-        };
-        self.run(|cx| crate::room::send::send_event(cx, &command)).expect("a message")
+    pub fn say(&self, person: &Person, room_id: &RoomId, text: &str) -> OwnedEventId {
+        let txn_id = format!("{text}-{}", self.now_ms.get());
+        let command = event(person, room_id, "m.room.message", &txn_id, &json!({ "msgtype": "m.text", "body": text }));
+        self.run(|cx| send_event(cx, &command)).expect("a message")
+    }
+}
+
+/// Ada and Bob in one room.
+pub fn pair() -> (World, Person, Person, OwnedRoomId) {
+    let world = World::new();
+    let ada = world.user("ada", UserKind::Plain, "ADA");
+    let bob = world.user("bob", UserKind::Plain, "BOB");
+    let room_id = world.room(&ada, &[&bob]);
+    world.member(&bob, &room_id, membership::Action::Join);
+    (world, ada, bob, room_id)
+}
+
+/// The command to send an event.
+pub fn event(person: &Person, room_id: &RoomId, event_type: &str, txn_id: &str, content: &Value) -> SendEvent {
+    SendEvent {
+        sender: person.user_id.clone(),
+        device_id: Some(person.device_id.clone()),
+        room_id: room_id.to_owned(),
+        event_type: event_type.into(),
+        txn_id: txn_id.into(),
+        content: to_raw_value(content).expect("JSON"),
+        timestamp: None,
+    }
+}
+
+/// The command to set state.
+pub fn state_event(sender: &UserId, room_id: &RoomId, event_type: &str, state_key: &str, content: &Value) -> SendState {
+    SendState {
+        sender: sender.to_owned(),
+        room_id: room_id.to_owned(),
+        event_type: event_type.into(),
+        state_key: state_key.to_owned(),
+        content: to_raw_value(content).expect("JSON"),
+        timestamp: None,
+    }
+}
+
+/// Sends an event of this content, once however often it is called; its id.
+pub fn send(world: &World, person: &Person, room_id: &RoomId, event_type: &str, content: Value) -> OwnedEventId {
+    let command = event(person, room_id, event_type, &content.to_string(), &content);
+    world.run(|cx| send_event(cx, &command)).expect("an event")
+}
+
+/// Sets state.
+pub fn state(world: &World, person: &Person, room_id: &RoomId, event_type: &str, state_key: &str, content: Value) {
+    let command = state_event(&person.user_id, room_id, event_type, state_key, &content);
+    world.run(|cx| send_state(cx, &command)).expect("a state event");
+}
+
+/// Events as words: a message's text, or a state event's type and key.
+pub fn words(events: &Value) -> Vec<String> {
+    let word = |event: &Value| match event["content"]["body"].as_str() {
+        Some(body) => body.to_owned(),
+        None => {
+            format!("{}/{}", event["type"].as_str().expect("a type"), event["state_key"].as_str().unwrap_or("-"))
+        }
+    };
+    events.as_array().map(|events| events.iter().map(word).collect()).unwrap_or_default()
+}
+
+/// Nobody types, nobody is there.
+pub struct Nobody;
+
+impl Ephemeral for Nobody {
+    fn version(&self) -> u64 {
+        0
+    }
+    fn typing_since(&self, _: Option<u64>) -> Vec<(OwnedRoomId, Vec<OwnedUserId>)> {
+        Vec::new()
+    }
+    fn presence_since(&self, _: Option<u64>) -> Vec<OwnedUserId> {
+        Vec::new()
+    }
+    fn presence_of(&self, _: &UserId) -> Option<Box<serde_json::value::RawValue>> {
+        None
     }
 }
 

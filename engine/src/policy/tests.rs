@@ -8,7 +8,7 @@ use crate::{
     platform::tests::{organization, put_host_named, session},
     room::{create::CreateRoom, membership},
     tables::UserKind,
-    testing::{Person, World, appservice},
+    testing::{Person, World, appservice, event, state_event},
 };
 
 /// Two hosts of an account with chat, one of an account without, one of another organization; participants; plain users; support.
@@ -43,14 +43,7 @@ fn create(world: &World, creator: &str, invitees: &[&str]) -> Result<ruma::Owned
 }
 
 fn member(world: &World, sender: &str, target: &str, room_id: &RoomId, action: membership::Action) -> Result<(), Reject> {
-    let command = membership::SetMembership {
-        sender: id(sender),
-        room_id: room_id.to_owned(),
-        target: id(target),
-        action,
-        reason: None,
-    };
-    world.run(|cx| membership::set_membership(cx, &command))
+    world.act(&id(sender), &id(target), room_id, action)
 }
 
 fn person(localpart: &str) -> Person {
@@ -209,16 +202,8 @@ fn switching_chat_off_leaves_support() {
 }
 
 fn send(cx: &Cx<'_>, person: &Person, room_id: &RoomId) -> crate::Decided<ruma::OwnedEventId> {
-    let command = crate::room::send::SendEvent {
-        sender: person.user_id.clone(),
-        device_id: Some(person.device_id.clone()),
-        room_id: room_id.to_owned(),
-        event_type: "m.room.message".into(),
-        txn_id: "t".into(),
-        content: serde_json::value::to_raw_value(&serde_json::json!({ "msgtype": "m.text", "body": "hello" }))
-            .expect("content"),
-        timestamp: None,
-    };
+    let content = serde_json::json!({ "msgtype": "m.text", "body": "hello" });
+    let command = event(person, room_id, "m.room.message", "t", &content);
     crate::room::send::send_event(cx, &command)
 }
 
@@ -278,14 +263,7 @@ fn no_other_call_brings_people_in() {
 
     let room = create(&world, "pat", &["ada"]).expect("a room");
     let put = |sender: &str, target: &str, content: serde_json::Value| {
-        let command = crate::room::send::SendState {
-            sender: id(sender),
-            room_id: room.clone(),
-            event_type: ruma::events::StateEventType::RoomMember,
-            state_key: id(target).to_string(),
-            content: serde_json::value::to_raw_value(&content).expect("JSON"),
-            timestamp: None,
-        };
+        let command = state_event(&id(sender), &room, "m.room.member", id(target).as_str(), &content);
         world.run(|cx| crate::room::send::send_state(cx, &command)).map(drop)
     };
     for (target, membership) in [("paul", "invite"), ("bob", "invite"), ("ada", "ban"), ("ada", "leave")] {

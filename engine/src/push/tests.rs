@@ -7,17 +7,12 @@ use super::{Notified, Occasion, Recipient, Verdict, evaluate::Judge, notify_memb
 use crate::{
     Draft,
     account::{NewAccountData, set_account_data},
-    room::{self, Pdu, membership::Action},
-    tables::UserKind,
-    testing::{Person, World},
+    room::{self, Pdu},
+    testing::{Person, World, pair},
 };
 
 fn scene() -> (World, Person, Person, ruma::OwnedRoomId, Pdu) {
-    let world = World::new();
-    let ada = world.user("ada", UserKind::Plain, "ADA");
-    let bob = world.user("bob", UserKind::Plain, "BOB");
-    let room_id = world.room(&ada, &[&bob]);
-    world.member(&bob, &room_id, Action::Join);
+    let (world, ada, bob, room_id) = pair();
     let event_id = world.say(&ada, &room_id, "hello");
     let pdu = world.read(|cx| room::get_event(cx, &room_id, &event_id)).unwrap().unwrap().row.pdu;
     (world, ada, bob, room_id, pdu)

@@ -7,21 +7,21 @@ use ruma::{
     api::client::room::create_room::v3::Request,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 
 use super::{
     create::{CreateRoom, create_room},
     get_event, joined_members,
-    membership::{Action, SetMembership, set_membership},
+    membership::Action,
     membership_of,
     redact::{RedactEvent, redact_event},
-    send::{SendEvent, SendState, send_event, send_state},
+    send::{SendEvent, send_event, send_state},
     state_at, state_event, whole_state,
 };
 use crate::{
     Decision, Reject,
     tables::{self, UserKind},
-    testing::{LIFETIME_MS, Person, World},
+    testing::{self, LIFETIME_MS, Person, World, event},
 };
 
 fn plain(world: &World, name: &str) -> Person {
@@ -37,15 +37,7 @@ fn room_of(world: &World, creator: &Person, version: RoomVersionId) -> OwnedRoom
 }
 
 fn message(person: &Person, room_id: &RoomId, txn_id: &str, content: &Value) -> SendEvent {
-    SendEvent {
-        sender: person.user_id.clone(),
-        device_id: Some(person.device_id.clone()),
-        room_id: room_id.to_owned(),
-        event_type: "m.room.message".into(),
-        txn_id: txn_id.into(),
-        content: to_raw_value(content).expect("JSON"),
-        timestamp: None,
-    }
+    event(person, room_id, "m.room.message", txn_id, content)
 }
 
 fn set_state(
@@ -55,26 +47,12 @@ fn set_state(
     event_type: &str,
     content: &Value,
 ) -> Result<OwnedEventId, Reject> {
-    let command = SendState {
-        sender: person.user_id.clone(),
-        room_id: room_id.to_owned(),
-        event_type: event_type.into(),
-        state_key: String::new(),
-        content: to_raw_value(content).expect("JSON"),
-        timestamp: None,
-    };
+    let command = testing::state_event(&person.user_id, room_id, event_type, "", content);
     world.run(|cx| send_state(cx, &command))
 }
 
 fn act(world: &World, sender: &Person, target: &UserId, room_id: &RoomId, action: Action) -> Result<(), Reject> {
-    let command = SetMembership {
-        sender: sender.user_id.clone(),
-        room_id: room_id.to_owned(),
-        target: target.to_owned(),
-        action,
-        reason: None,
-    };
-    world.run(|cx| set_membership(cx, &command))
+    world.act(&sender.user_id, target, room_id, action)
 }
 
 #[test]

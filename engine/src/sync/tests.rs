@@ -3,34 +3,13 @@
 use ruma::{OwnedEventId, RoomId};
 use serde_json::{Value, json, value::to_raw_value};
 
-use super::{Ephemeral, Filter, SyncRequest, Token, collect, v3};
+use super::{Filter, SyncRequest, Token, collect, v3};
 use crate::{
     receipts::{self, Receipt, SetReceipts},
-    room::{
-        membership::Action,
-        send::{self, SendEvent, SendState},
-    },
+    room::membership::Action,
     tables::UserKind,
-    testing::{LIFETIME_MS, Person, World},
+    testing::{LIFETIME_MS, Nobody, Person, World, pair, send, state, words},
 };
-
-/// Nobody types, nobody is there.
-struct Nobody;
-
-impl Ephemeral for Nobody {
-    fn version(&self) -> u64 {
-        0
-    }
-    fn typing_since(&self, _: Option<u64>) -> Vec<(ruma::OwnedRoomId, Vec<ruma::OwnedUserId>)> {
-        Vec::new()
-    }
-    fn presence_since(&self, _: Option<u64>) -> Vec<ruma::OwnedUserId> {
-        Vec::new()
-    }
-    fn presence_of(&self, _: &ruma::UserId) -> Option<Box<serde_json::value::RawValue>> {
-        None
-    }
-}
 
 #[derive(Default)]
 struct Ask<'a> {
@@ -71,52 +50,8 @@ fn joined<'v>(answer: &'v Value, room_id: &RoomId) -> &'v Value {
     &answer["rooms"]["join"][room_id.as_str()]
 }
 
-/// Events as words: a message's text, or a state event's type and key.
-fn words(events: &Value) -> Vec<String> {
-    let word = |event: &Value| match event["content"]["body"].as_str() {
-        Some(body) => body.to_owned(),
-        None => format!("{}/{}", event["type"].as_str().unwrap(), event["state_key"].as_str().unwrap_or("-")),
-    };
-    events.as_array().map(|events| events.iter().map(word).collect()).unwrap_or_default()
-}
-
 fn timeline(room: &Value) -> Vec<String> {
     words(&room["timeline"]["events"])
-}
-
-fn state(world: &World, person: &Person, room_id: &RoomId, event_type: &str, state_key: &str, content: Value) {
-    let command = SendState {
-        sender: person.user_id.clone(),
-        room_id: room_id.to_owned(),
-        event_type: event_type.into(),
-        state_key: state_key.to_owned(),
-        content: to_raw_value(&content).unwrap(),
-        timestamp: None,
-    };
-    world.run(|cx| send::send_state(cx, &command)).unwrap();
-}
-
-fn send(world: &World, person: &Person, room_id: &RoomId, event_type: &str, content: Value) -> OwnedEventId {
-    let command = SendEvent {
-        sender: person.user_id.clone(),
-        device_id: Some(person.device_id.clone()),
-        room_id: room_id.to_owned(),
-        event_type: event_type.into(),
-        txn_id: content.to_string().into(),
-        content: to_raw_value(&content).unwrap(),
-        timestamp: None,
-    };
-    world.run(|cx| send::send_event(cx, &command)).unwrap()
-}
-
-/// Ada and Bob in one room.
-fn pair() -> (World, Person, Person, ruma::OwnedRoomId) {
-    let world = World::new();
-    let ada = world.user("ada", UserKind::Plain, "ADA");
-    let bob = world.user("bob", UserKind::Plain, "BOB");
-    let room_id = world.room(&ada, &[&bob]);
-    world.member(&bob, &room_id, Action::Join);
-    (world, ada, bob, room_id)
 }
 
 #[test]
@@ -293,14 +228,7 @@ fn a_newcomer_sees_what_the_rooms_history_allows() {
         let room_id = world.room(&ada, &[]);
         state(&world, &ada, &room_id, "m.room.history_visibility", "", json!({ "history_visibility": visibility }));
         world.say(&ada, &room_id, "before");
-        let command = crate::room::membership::SetMembership {
-            sender: ada.user_id.clone(),
-            room_id: room_id.clone(),
-            target: bob.user_id.clone(),
-            action: Action::Invite,
-            reason: None,
-        };
-        world.run(|cx| crate::room::membership::set_membership(cx, &command)).unwrap();
+        world.act(&ada.user_id, &bob.user_id, &room_id, Action::Invite).unwrap();
         world.say(&ada, &room_id, "between");
         world.member(&bob, &room_id, Action::Join);
         world.say(&ada, &room_id, "after");
@@ -314,14 +242,7 @@ fn a_newcomer_sees_what_the_rooms_history_allows() {
 fn members_are_loaded_lazily() {
     let (world, ada, bob, room_id) = pair();
     let eve = world.user("eve", UserKind::Plain, "EVE");
-    let command = crate::room::membership::SetMembership {
-        sender: ada.user_id.clone(),
-        room_id: room_id.clone(),
-        target: eve.user_id.clone(),
-        action: Action::Invite,
-        reason: None,
-    };
-    world.run(|cx| crate::room::membership::set_membership(cx, &command)).unwrap();
+    world.act(&ada.user_id, &eve.user_id, &room_id, Action::Invite).unwrap();
     world.member(&eve, &room_id, Action::Join);
     for number in 0..12 {
         world.say(&ada, &room_id, &format!("message {number}"));

@@ -1,7 +1,7 @@
 //! Reading what was said, on a server in memory.
 
 use ruma::{OwnedEventId, RoomId};
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 
 use super::{
     ContextRequest, Direction, MembersRequest, MessagesRequest, Page, RelationsRequest, ThreadsRequest, context, event,
@@ -9,37 +9,11 @@ use super::{
 };
 use crate::{
     Reject, Stop,
-    room::{
-        membership::Action,
-        redact,
-        send::{self, SendEvent},
-    },
+    room::{membership::Action, redact},
     sync::{EventFilter, Token},
     tables::UserKind,
-    testing::{LIFETIME_MS, Person, World},
+    testing::{LIFETIME_MS, Person, World, pair, send},
 };
-
-fn pair() -> (World, Person, Person, ruma::OwnedRoomId) {
-    let world = World::new();
-    let ada = world.user("ada", UserKind::Plain, "ADA");
-    let bob = world.user("bob", UserKind::Plain, "BOB");
-    let room_id = world.room(&ada, &[&bob]);
-    world.member(&bob, &room_id, Action::Join);
-    (world, ada, bob, room_id)
-}
-
-fn send(world: &World, person: &Person, room_id: &RoomId, event_type: &str, content: Value) -> OwnedEventId {
-    let command = SendEvent {
-        sender: person.user_id.clone(),
-        device_id: Some(person.device_id.clone()),
-        room_id: room_id.to_owned(),
-        event_type: event_type.into(),
-        txn_id: content.to_string().into(),
-        content: to_raw_value(&content).unwrap(),
-        timestamp: None,
-    };
-    world.run(|cx| send::send_event(cx, &command)).unwrap()
-}
 
 fn relate(
     world: &World,

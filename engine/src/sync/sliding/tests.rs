@@ -1,35 +1,14 @@
 //! What sliding sync says, on a server in memory.
 
 use ruma::RoomId;
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 
 use super::{Ask, Connection, Request, collect};
 use crate::{
-    room::{
-        membership::Action,
-        send::{self, SendState},
-    },
-    sync::Ephemeral,
+    room::membership::Action,
     tables::UserKind,
-    testing::{Person, World},
+    testing::{Nobody, Person, World, state, words},
 };
-
-struct Nobody;
-
-impl Ephemeral for Nobody {
-    fn version(&self) -> u64 {
-        0
-    }
-    fn typing_since(&self, _: Option<u64>) -> Vec<(ruma::OwnedRoomId, Vec<ruma::OwnedUserId>)> {
-        Vec::new()
-    }
-    fn presence_since(&self, _: Option<u64>) -> Vec<ruma::OwnedUserId> {
-        Vec::new()
-    }
-    fn presence_of(&self, _: &ruma::UserId) -> Option<Box<serde_json::value::RawValue>> {
-        None
-    }
-}
 
 /// One client: it asks for the same again and again.
 struct Client<'w> {
@@ -58,28 +37,12 @@ fn list(range: (u64, u64), timeline_limit: u64) -> Value {
     json!({ "lists": { "all": { "ranges": [range], "timeline_limit": timeline_limit, "required_state": required } } })
 }
 
-fn words(events: &Value) -> Vec<String> {
-    let word = |event: &Value| match event["content"]["body"].as_str() {
-        Some(body) => body.to_owned(),
-        None => format!("{}/{}", event["type"].as_str().unwrap(), event["state_key"].as_str().unwrap_or("-")),
-    };
-    events.as_array().map(|events| events.iter().map(word).collect()).unwrap_or_default()
-}
-
 fn rooms(answer: &Value) -> Vec<String> {
     answer["rooms"].as_object().unwrap().keys().cloned().collect()
 }
 
 fn topic(world: &World, person: &Person, room_id: &RoomId, topic: &str) {
-    let command = SendState {
-        sender: person.user_id.clone(),
-        room_id: room_id.to_owned(),
-        event_type: "m.room.topic".into(),
-        state_key: String::new(),
-        content: to_raw_value(&json!({ "topic": topic })).unwrap(),
-        timestamp: None,
-    };
-    world.run(|cx| send::send_state(cx, &command)).unwrap();
+    state(world, person, room_id, "m.room.topic", "", json!({ "topic": topic }));
 }
 
 #[test]
