@@ -6,7 +6,7 @@ const CLOSINGS = [
     { name: "cargo test", passed: /^test result: .*? (\d+) passed/gm, failed: /^test result: .*? (\d+) failed/gm, skipped: /^test result: .*? (\d+) ignored/gm },
     { name: "vitest", passed: /^\s*Tests .*?(\d+) passed/gm, failed: /^\s*Tests .*?(\d+) failed/gm, skipped: /^\s*Tests .*?(\d+) skipped/gm },
     { name: "node", passed: /^(?:ℹ|#) pass (\d+)/gm, failed: /^(?:ℹ|#) fail (\d+)/gm, skipped: /^(?:ℹ|#) skipped (\d+)/gm },
-    { name: "conformance", passed: /^(\d+) passed, \d+ failed/gm, failed: /^\d+ passed, (\d+) failed/gm, skipped: /^\d+ passed, \d+ failed, (\d+) skipped/gm },
+    { name: "conformance, contract", passed: /^(\d+) passed, \d+ failed/gm, failed: /^\d+ passed, (\d+) failed/gm, skipped: /^\d+ passed, \d+ failed, (\d+) skipped/gm },
 ];
 
 const colours = /\u001b\[[0-9;]*m/g;

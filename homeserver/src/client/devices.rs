@@ -3,43 +3,51 @@
 use engine::account::{self, DeleteDevices, UpdateDevice};
 use engine::tables::DeviceRow;
 use http::{Method, StatusCode};
-use ruma::api::client::device::{Device, delete_device, delete_devices, get_device, get_devices};
-use ruma::{MilliSecondsSinceUnixEpoch, UInt};
-use serde::Deserialize;
+use ruma::OwnedDeviceId;
+use ruma::api::client::device::{delete_device, delete_devices, get_device, get_devices};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::interactive;
 use crate::app::App;
-use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, empty_response};
+use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, empty_response, json_response};
 
 /// This family's calls.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    let mut routes = routes.ruma(list).ruma(get).ruma(delete).ruma(delete_several);
+    let mut routes = routes.parsed(list).parsed(get).ruma(delete).ruma(delete_several);
     for path in ["/_matrix/client/r0/devices/{device_id}", "/_matrix/client/v3/devices/{device_id}"] {
         routes = routes.raw(Method::PUT, path, Access::Required, update);
     }
     routes
 }
 
+/// ruma's device has `null` for what is not there. Addresses are not kept.
+#[derive(Serialize)]
+struct Device {
+    device_id: OwnedDeviceId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+    last_seen_ts: u64,
+}
+
 fn to_client(row: DeviceRow) -> Device {
-    let mut device = Device::new(row.device_id);
-    device.display_name = row.display_name;
-    device.last_seen_ts = Some(MilliSecondsSinceUnixEpoch(UInt::new_saturating(row.last_seen.as_ms())));
-    device
+    Device { device_id: row.device_id, display_name: row.display_name, last_seen_ts: row.last_seen.as_ms() }
 }
 
 /// `GET /devices`
-async fn list(app: App, request: Ruma<get_devices::v3::Request>) -> Result<get_devices::v3::Response, ApiError> {
+async fn list(app: App, request: Ruma<get_devices::v3::Request>) -> Answer {
     let user_id = &request.requester()?.user_id;
     let rows = app.read(|cx| Ok(account::devices(cx, user_id)?))?;
-    Ok(get_devices::v3::Response::new(rows.into_iter().map(to_client).collect()))
+    let devices: Vec<Device> = rows.into_iter().map(to_client).collect();
+    Ok(json_response(&json!({ "devices": devices })))
 }
 
 /// `GET /devices/{deviceId}`
-async fn get(app: App, request: Ruma<get_device::v3::Request>) -> Result<get_device::v3::Response, ApiError> {
+async fn get(app: App, request: Ruma<get_device::v3::Request>) -> Answer {
     let user_id = &request.requester()?.user_id;
     let row = app.read(|cx| account::device(cx, user_id, &request.body.device_id))?;
-    Ok(get_device::v3::Response::new(to_client(row)))
+    Ok(json_response(&json!(to_client(row))))
 }
 
 #[derive(Deserialize)]

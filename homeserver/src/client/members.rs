@@ -49,7 +49,9 @@ async fn members(app: App, request: RawRequest) -> Answer {
 async fn joined_members(app: App, request: RawRequest) -> Answer {
     #[derive(Serialize)]
     struct Member {
+        #[serde(skip_serializing_if = "Option::is_none")]
         avatar_url: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         display_name: Option<String>,
     }
     let (requester, room_id) = (request.requester()?, room_id(&request)?);

@@ -1,16 +1,15 @@
 //! Making accounts ([spec v1.19, § Account registration](https://spec.matrix.org/v1.19/client-server-api/#account-registration)).
 
-use std::time::Duration;
-
 use engine::account::{self, Register, Secret};
 use engine::tables::UserKind;
 use http::StatusCode;
 use ruma::api::client::account::get_username_availability;
 use ruma::api::client::account::register::{self, LoginType, RegistrationKind};
+use serde_json::json;
 
 use super::{interactive, session};
 use crate::app::App;
-use crate::http::{ApiError, Routes, Ruma};
+use crate::http::{Answer, ApiError, Routes, Ruma, json_response};
 
 /// Characters of a user name that the server chooses.
 const LOCALPART_LENGTH: usize = 12;
@@ -18,7 +17,7 @@ const LOCALPART_LENGTH: usize = 12;
 /// This family's calls.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    routes.ruma(register).ruma(is_available)
+    routes.parsed(register).ruma(is_available)
 }
 
 fn closed() -> ApiError {
@@ -26,7 +25,7 @@ fn closed() -> ApiError {
 }
 
 /// `POST /register`
-async fn register(app: App, request: Ruma<register::v3::Request>) -> Result<register::v3::Response, ApiError> {
+async fn register(app: App, request: Ruma<register::v3::Request>) -> Answer {
     let appservice = request.requester.as_ref().and_then(|requester| requester.appservice.clone());
     let body = request.body;
     let by_appservice = body.login_type == Some(LoginType::ApplicationService);
@@ -68,13 +67,16 @@ async fn register(app: App, request: Ruma<register::v3::Request>) -> Result<regi
         device: (!body.inhibit_login).then_some(device),
     };
     let (user_id, session) = app.run(|cx| account::register(cx, &command)).await?;
-    let mut response = register::v3::Response::new(user_id);
+    // ruma's response has `null` for a device that was not asked for.
+    let mut response = json!({ "user_id": user_id });
     if let Some(session) = session {
-        response.access_token = Some(tokens.access_token.expose().to_owned());
-        response.device_id = Some(session.device_id);
-        response.expires_in = session.expires_in_ms.map(Duration::from_millis);
+        response["access_token"] = json!(tokens.access_token.expose());
+        response["device_id"] = json!(session.device_id);
+        if let Some(expires_in_ms) = session.expires_in_ms {
+            response["expires_in_ms"] = json!(expires_in_ms);
+        }
     }
-    Ok(response)
+    Ok(json_response(&response))
 }
 
 /// Some application services send the whole id.

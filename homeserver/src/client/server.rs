@@ -18,10 +18,12 @@ pub fn routes(routes: Routes) -> Routes {
         retention_configuration,
     );
     for root in ["/_matrix/client/r0", "/_matrix/client/v3"] {
-        routes = routes
-            .raw(Method::GET, &format!("{root}/capabilities"), Access::Required, capabilities)
-            .raw(Method::GET, &format!("{root}/voip/turnServer"), Access::Required, nothing)
-            .raw(Method::GET, &format!("{root}/thirdparty/protocols"), Access::Required, nothing);
+        routes = routes.raw(Method::GET, &format!("{root}/capabilities"), Access::Required, capabilities).raw(
+            Method::GET,
+            &format!("{root}/thirdparty/protocols"),
+            Access::Required,
+            no_protocols,
+        );
     }
     routes
 }
@@ -52,8 +54,8 @@ async fn capabilities(app: App, request: RawRequest) -> Answer {
     } })))
 }
 
-/// `GET /voip/turnServer` and `GET /thirdparty/protocols`: there are none.
-async fn nothing(_: App, _: RawRequest) -> Answer {
+/// `GET /thirdparty/protocols`: there are none.
+async fn no_protocols(_: App, _: RawRequest) -> Answer {
     Ok(json_response(&json!({})))
 }
 

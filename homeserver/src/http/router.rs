@@ -48,13 +48,25 @@ pub struct Routes {
 impl Routes {
     /// A call of ruma's, at all its paths (`r0`, `v3`, unstable …), with the method and authentication that ruma knows.
     #[must_use]
-    pub fn ruma<T, F, Fut>(mut self, handler: F) -> Self
+    pub fn ruma<T, F, Fut>(self, handler: F) -> Self
     where
         T: IncomingRequest + Send + 'static,
         T::Authentication: Scheme,
         T::OutgoingResponse: Send,
         F: Fn(App, Ruma<T>) -> Fut + Copy + Send + Sync + 'static,
         Fut: Future<Output = Result<T::OutgoingResponse, ApiError>> + Send + 'static,
+    {
+        self.parsed(move |app, request| async move { write::<T>(handler(app, request).await?) })
+    }
+
+    /// A call of ruma's whose answer ruma's type does not write as the specification has it.
+    #[must_use]
+    pub fn parsed<T, F, Fut>(mut self, handler: F) -> Self
+    where
+        T: IncomingRequest + Send + 'static,
+        T::Authentication: Scheme,
+        F: Fn(App, Ruma<T>) -> Fut + Copy + Send + Sync + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
     {
         self.last = self.endpoints.len();
         let handler = Arc::new(Handler::Buffered(erase(handler, &[])));
@@ -76,7 +88,8 @@ impl Routes {
         Fut: Future<Output = Result<T::OutgoingResponse, ApiError>> + Send + 'static,
     {
         self.last = self.endpoints.len();
-        let handler = Arc::new(Handler::Buffered(erase(handler, further)));
+        let answer = move |app, request| async move { write::<T>(handler(app, request).await?) };
+        let handler = Arc::new(Handler::Buffered(erase(answer, further)));
         self.push(T::METHOD, path, T::Authentication::ACCESS, &handler);
         self
     }
@@ -145,21 +158,21 @@ impl Routes {
     }
 }
 
-/// The only part of a call that is compiled for each of ruma's types: parse, call, write.
+/// With [`write`], the only part of a call that is compiled for each of ruma's types.
 fn erase<T, F, Fut>(handler: F, further: &'static [&'static str]) -> Buffered
 where
     T: IncomingRequest + Send + 'static,
-    T::OutgoingResponse: Send,
     F: Fn(App, Ruma<T>) -> Fut + Copy + Send + Sync + 'static,
-    Fut: Future<Output = Result<T::OutgoingResponse, ApiError>> + Send + 'static,
+    Fut: Future<Output = Answer> + Send + 'static,
 {
     Box::new(move |app, request| match Ruma::<T>::parse(request, further) {
         Err(error) => Box::pin(std::future::ready(Err(error))),
-        Ok(request) => Box::pin(async move {
-            let response = handler(app, request).await?;
-            response.try_into_http_response::<Vec<u8>>().map(|response| response.map(Body::from)).map_err(ApiError::internal)
-        }),
+        Ok(request) => Box::pin(handler(app, request)),
     })
+}
+
+fn write<T: IncomingRequest>(response: T::OutgoingResponse) -> Answer {
+    response.try_into_http_response::<Vec<u8>>().map(|response| response.map(Body::from)).map_err(ApiError::internal)
 }
 
 /// A path and what is there.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::support::{Server, answer};
+use crate::support::{Server, answer, record};
 
 type Transaction = (String, Value);
 
@@ -42,6 +42,7 @@ impl Service {
         let router = Router::new()
             .route("/_matrix/app/v1/transactions/{id}", put(transaction))
             .with_state((Arc::clone(&status), sender));
+        let router = record::calls(router);
         #[expect(clippy::disallowed_methods, reason = "the service is not the server's: it outlives a restart of it")]
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { port, status, received }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Server, answer};
 
 const VERSION: &str = "/_matrix/client/v3/room_keys/version";
+const ALGORITHM: &str = "m.megolm_backup.v1.curve25519-aes-sha2";
 const KEYS: &str = "/_matrix/client/v3/room_keys/keys";
 
 fn key(is_verified: bool, first_message_index: u64, forwarded_count: u64) -> Value {
@@ -20,7 +21,7 @@ async fn a_backup_counts_its_keys_and_keeps_the_better_ones() {
     let server = Server::start().await;
     let alice = server.register("alice").await;
     alice.get(VERSION).await.is_error(404, "M_NOT_FOUND");
-    let info = json!({ "algorithm": "m.megolm_backup.v1", "auth_data": { "foo": "bar" } });
+    let info = json!({ "algorithm": ALGORITHM, "auth_data": { "public_key": "abcdefg", "signatures": {} } });
     let version = alice.post(VERSION, info.clone()).await.ok()["version"].as_str().expect("a version").to_owned();
     let session = format!("{KEYS}/!foo:hs1/a%2Fb?version={version}");
     let first = alice.put(&session, key(false, 10, 5)).await.ok();
@@ -49,13 +50,13 @@ async fn keys_for_an_older_backup_are_refused_with_the_current_version() {
     let server = Server::start().await;
     let alice = server.register("alice").await;
     for _ in 0..2 {
-        alice.post(VERSION, json!({ "algorithm": "m.megolm_backup.v1", "auth_data": {} })).await.ok();
+        alice.post(VERSION, json!({ "algorithm": ALGORITHM, "auth_data": {} })).await.ok();
     }
     let refused = alice.put(&format!("{KEYS}/!foo:hs1/a?version=1"), key(true, 0, 0)).await;
     refused.is_error(403, "M_WRONG_ROOM_KEYS_VERSION");
     assert_eq!(refused.body["current_version"], "2");
     answer(alice.request(Method::DELETE, &format!("{VERSION}/2"))).await.ok();
     alice.put(&format!("{KEYS}/!foo:hs1/a?version=1"), key(true, 0, 0)).await.ok();
-    let again = alice.post(VERSION, json!({ "algorithm": "m.megolm_backup.v1", "auth_data": {} })).await.ok();
+    let again = alice.post(VERSION, json!({ "algorithm": ALGORITHM, "auth_data": {} })).await.ok();
     assert_eq!(again["version"], "3", "a version is never given out twice");
 }

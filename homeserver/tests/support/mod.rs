@@ -1,6 +1,8 @@
 //! A whole server in the test's process: real sockets, a real journal in a temporary folder, a clock that the test moves.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod record;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +77,7 @@ impl Server {
         let kept = config.clone();
         config.server.public_url = Some(base.clone());
         let app = start::open(config, clock.clone(), None).await.expect("starts");
-        let router = widget::routes(client::routes()).into_router(&app);
+        let router = record::answers(widget::routes(client::routes()).into_router(&app));
         let serving = app.clone();
         app.tasks.spawn(async move { http::listen::serve(&serving, vec![listener], router).await });
         Self { app, clock, base, address, config: kept, folder, http: reqwest::Client::new() }
