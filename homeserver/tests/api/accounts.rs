@@ -231,6 +231,9 @@ async fn account_data_is_private_and_partly_the_servers() {
 async fn push_rules_and_pushers_can_be_changed() {
     let server = Server::start().await;
     let ada = server.register("ada").await;
+    let all = ada.get("/_matrix/client/v3/pushrules/").await.ok();
+    assert_eq!(all["global"], ada.get("/_matrix/client/v3/pushrules/global/").await.ok());
+    assert_eq!(all["global"]["override"][0]["rule_id"], ".m.rule.master");
     let rule = "/_matrix/client/v3/pushrules/global/content/cake";
     ada.put(rule, json!({ "pattern": "cake", "actions": ["notify"] })).await.ok();
     assert_eq!(ada.get(rule).await.ok()["pattern"], "cake");

@@ -60,3 +60,25 @@ async fn keys_for_an_older_backup_are_refused_with_the_current_version() {
     let again = alice.post(VERSION, json!({ "algorithm": ALGORITHM, "auth_data": {} })).await.ok();
     assert_eq!(again["version"], "3", "a version is never given out twice");
 }
+
+#[tokio::test]
+async fn a_room_s_keys_and_the_whole_backup_can_be_put_read_and_removed() {
+    let server = Server::start().await;
+    let alice = server.register("alice").await;
+    let info = json!({ "algorithm": ALGORITHM, "auth_data": { "public_key": "abcdefg", "signatures": {} } });
+    let version = alice.post(VERSION, info.clone()).await.ok()["version"].as_str().expect("a version").to_owned();
+    let own = format!("{VERSION}/{version}");
+    assert_eq!(alice.get(&own).await.ok()["auth_data"], info["auth_data"]);
+    let signed = json!({ "algorithm": ALGORITHM, "auth_data": { "public_key": "abcdefg", "signatures": { "@a:b": {} } } });
+    alice.put(&own, signed.clone()).await.ok();
+    assert_eq!(alice.get(&own).await.ok()["auth_data"], signed["auth_data"]);
+
+    let room = format!("{KEYS}/!foo:hs1?version={version}");
+    assert_eq!(alice.get(&room).await.ok(), json!({ "sessions": {} }));
+    let sessions = json!({ "sessions": { "a": key(true, 0, 0), "b": key(true, 0, 0) } });
+    assert_eq!(alice.put(&room, sessions.clone()).await.ok()["count"], 2);
+    assert_eq!(alice.get(&room).await.ok(), sessions);
+    assert_eq!(answer(alice.request(Method::DELETE, &room)).await.ok()["count"], 0);
+    alice.put(&room, sessions).await.ok();
+    assert_eq!(answer(alice.request(Method::DELETE, &format!("{KEYS}?version={version}"))).await.ok()["count"], 0);
+}

@@ -15,4 +15,5 @@ mod media;
 mod messages;
 mod platform;
 mod receipts;
+mod rooms;
 mod sync;
