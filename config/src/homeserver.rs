@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[appservices]`
     pub appservices: Appservices,
+    /// `[push]`
+    pub push: Push,
     /// `[log]`
     pub log: Log,
 }
@@ -213,6 +215,14 @@ pub struct Appservices {
     pub registrations: Vec<PathBuf>,
 }
 
+/// `[push]`: push gateways, which users name and the server calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// Origins of gateways that may be called by plain HTTP and at private addresses: the operator's own.
+    pub trusted_gateways: Vec<String>,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -306,6 +316,13 @@ impl Config {
         }
         if retention.slot > retention.lifetime {
             return wrong("retention.slot", "cannot be longer than retention.lifetime");
+        }
+        let is_origin = |origin: &str| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+        };
+        if !self.push.trusted_gateways.iter().all(|origin| is_origin(origin)) {
+            return wrong("push.trusted_gateways", "write origins, such as \"http://127.0.0.1:7000\", without a path");
         }
         if self.limits.connections == 0 {
             return wrong("limits.connections", "must be at least 1");

@@ -21,7 +21,7 @@ pub mod class {
     pub const MEDIA: Class = Class(2);
     /// Things of minutes: login tokens, interactive-auth sessions, replaced refresh tokens.
     pub const MINUTES: Class = Class(3);
-    /// The short queue of an appservice's or push gateway's deliveries.
+    /// What is to be done when content has expired: L and [`super::OUTBOX_MARGIN_MS`].
     pub const OUTBOX: Class = Class(4);
     /// What is counted over 24 hours, whatever L is: uploads, and promises of them.
     pub const DAY: Class = Class(5);
@@ -30,6 +30,9 @@ pub mod class {
 /// The Megolm rotation period set in rooms that Vestibule makes (one hour): keys for a message sent just before a
 /// rotation have to outlive it.
 pub const MEGOLM_ROTATION_MS: u64 = 3_600_000;
+
+/// How long after something has expired it can still be told that it has: longer than a restart takes.
+pub const OUTBOX_MARGIN_MS: u64 = 3_600_000;
 
 /// The lifetime of [`class::MINUTES`].
 pub const MINUTES_MS: u64 = 3_600_000;
@@ -83,6 +86,9 @@ pub struct Appservice {
     pub registration: Registration,
     /// `@sender_localpart:server`.
     pub user_id: OwnedUserId,
+    /// Whether it asks for typing, receipts and presence as services did before the specification had them (MSC2409): it is
+    /// told under that name too.
+    pub older_ephemeral: bool,
     /// The compiled namespaces live in the shell; the engine asks this.
     pub interest: std::sync::Arc<dyn Interest>,
 }

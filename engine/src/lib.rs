@@ -25,7 +25,7 @@ pub mod tables;
 pub mod timeline;
 pub mod to_device;
 
-pub use cx::{Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, Requester, Server, class};
+pub use cx::{Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Requester, Server, class};
 pub use decision::{Decided, Decision, Stop};
 pub use draft::Draft;
 pub use reject::{Message, Reject};

@@ -13,7 +13,7 @@ use ruma::{
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
-    Appservice, Cx, Decided, Decision, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, Reject, Requester, Server, Stop,
+    Appservice, Cx, Decided, Decision, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Reject, Requester, Server, Stop,
     room::{
         create, membership,
         send::{SendEvent, SendState, send_event, send_state},
@@ -40,7 +40,7 @@ impl World {
 
     /// With application services; the server's is `example.org`.
     pub fn with_appservices(services: impl IntoIterator<Item = Appservice>) -> Self {
-        let lifetimes = [LIFETIME_MS, LIFETIME_MS + MEGOLM_ROTATION_MS, LIFETIME_MS, MINUTES_MS, LIFETIME_MS];
+        let lifetimes = [LIFETIME_MS, LIFETIME_MS + MEGOLM_ROTATION_MS, LIFETIME_MS, MINUTES_MS, LIFETIME_MS + OUTBOX_MARGIN_MS];
         let retentions = lifetimes.into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
         let server = Server {
             name: owned_server_name!("example.org"),
@@ -306,7 +306,7 @@ pub fn appservice(id: &str, prefix: &'static str) -> Appservice {
     });
     registration.receive_ephemeral = true;
     let user_id = UserId::parse(format!("@{prefix}:example.org")).expect("a user id");
-    Appservice { registration, user_id, interest: Arc::new(Prefix(prefix)) }
+    Appservice { registration, user_id, older_ephemeral: false, interest: Arc::new(Prefix(prefix)) }
 }
 
 #[derive(Debug)]

@@ -51,8 +51,10 @@ pub struct Resources {
     pub connections: Connections,
     /// The configuration.
     pub config: Arc<Config>,
-    /// For calls to others: application services, push gateways.
+    /// For calls to addresses that the operator names: application services, push gateways of their own.
     pub http: reqwest::Client,
+    /// For calls to addresses that users name: public ones only, see [`crate::egress`].
+    pub public_http: reqwest::Client,
     /// Files.
     pub media: MediaStore,
     /// Turns at making thumbnails.

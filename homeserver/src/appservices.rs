@@ -68,7 +68,7 @@ fn read(file: &Path, server: &ServerName) -> Result<Appservice, String> {
         aliases: compile(&namespaces.aliases)?,
         rooms: compile(&namespaces.rooms)?,
     };
-    Ok(Appservice { registration, user_id, interest: Arc::new(interest) })
+    Ok(Appservice { registration, user_id, older_ephemeral: older.push_ephemeral, interest: Arc::new(interest) })
 }
 
 fn compile(namespaces: &[Namespace]) -> Result<Vec<Pattern>, String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use config::Config;
 use engine::tables::{SERVER, ServerRow};
-use engine::{MEGOLM_ROTATION_MS, MINUTES_MS};
+use engine::{MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS};
 use journal::rocks::{OnCommit, Options};
 use journal::{Batch, ClassTable, Journal as _, Keyring, Outcome, Retention, RootKey, Sealer};
 use ruma::signatures::Ed25519KeyPair;
@@ -20,6 +20,7 @@ use crate::app::{App, Resources, Store};
 use crate::appservices;
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::egress;
 use crate::entropy::Entropy;
 use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
@@ -37,9 +38,6 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long a whole call to one may take.
 const CALL_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Deliveries to application services and push gateways live as long as what they deliver, and an hour to retry.
-const OUTBOX_MARGIN_MS: u64 = 3_600_000;
 
 /// Why the server cannot start. Its text is a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -101,12 +99,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let row = server_row(&journal, &config, &clock, entropy).await?;
     let server = Arc::new(server(&config, &row)?);
 
-    let http = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIME_MAX)
-        .timeout(CALL_TIME_MAX)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| StartError::Mismatch(error.to_string()))?;
+    let (http, public_http) = clients().map_err(|error| StartError::Mismatch(error.to_string()))?;
     let rates = Rates::new(&config.limits, &clock);
     let passwords =
         Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
@@ -123,6 +116,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         hub,
         config: Arc::new(config),
         http,
+        public_http,
         media,
         thumbnails,
         tasks,
@@ -133,6 +127,13 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());
     app.run(engine::account::ensure_senders).await.map_err(unusable)?;
     Ok(app)
+}
+
+/// The clients for calls to addresses that the operator names, and to those that users name.
+fn clients() -> reqwest::Result<(reqwest::Client, reqwest::Client)> {
+    let builder = || reqwest::Client::builder().connect_timeout(CONNECT_TIME_MAX).timeout(CALL_TIME_MAX);
+    let http = builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    Ok((http, egress::public_only(builder()).build()?))
 }
 
 /// The retention classes, in the order of [`engine::class`].

@@ -2,7 +2,9 @@
 
 pub mod appservices;
 pub mod backups;
+pub mod counts;
 pub mod expiry;
+pub mod push;
 pub mod sessions;
 
 use crate::app::App;
@@ -11,6 +13,8 @@ use crate::app::App;
 pub fn start(app: &App) {
     appservices::start(app);
     backups::start(app);
+    app.tasks.spawn(counts::run(app.clone()));
     app.tasks.spawn(expiry::run(app.clone()));
+    app.tasks.spawn(push::run(app.clone()));
     app.tasks.spawn(sessions::run(app.clone()));
 }

@@ -81,6 +81,7 @@ fn mistakes_are_told_with_their_key() {
         ("[retention]\nslot = \"2d\"\n", &[], &["retention.slot"]),
         ("[server]\nroot_key = \"data/root.key\"\n", &[], &["server.root_key"]),
         ("[rooms]\ndefault_version = \"3\"\n", &[], &["rooms.default_version"]),
+        ("[push]\ntrusted_gateways = [\"127.0.0.1:7000\"]\n", &[], &["push.trusted_gateways"]),
     ] {
         let error = load(text, pairs).expect_err(text);
         for part in parts {

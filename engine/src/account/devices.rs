@@ -154,7 +154,7 @@ pub fn delete_device(draft: &mut Draft<'_>, user_id: &UserId, device_id: &Device
     }
     tables::DEVICES.delete(&mut draft.batch, &key);
     tokens::delete_tokens(draft, user_id, device_id, &[])?;
-    pushers::delete_of_device(draft, user_id, device_id)?;
+    pushers::delete_of(draft, user_id, Some(device_id))?;
     keys::delete_device(draft, user_id, device_id)?;
     draft.wake(user_id);
     Ok(())

@@ -36,6 +36,7 @@ pub use directory::{Found, Search, search};
 pub use filters::{filter, put_filter};
 pub use login::{Login, LoginProof, NewDevice, Session, create_login_token, login};
 pub use push_rules::{ChangePushRules, PushRuleChange, change_push_rules, push_rules};
+pub(crate) use pushers::{HttpPusher, delete_rejected, http_pushers};
 pub use pushers::{Pushers, SetPusher, pushers, set_pusher};
 pub use tokens::{Refresh, confirm_tokens, refresh};
 pub use uia::{UIA_GRACE_MS, has_fresh_login, is_uia_session, start_uia};

@@ -1,6 +1,9 @@
 //! A user's push rules ([spec v1.19, § Push rules](https://spec.matrix.org/v1.19/client-server-api/#push-rules)): the server's
 //! defaults until the user changes something; then the whole ruleset is account data of type `m.push_rules`.
 
+#[cfg(test)]
+mod tests;
+
 use journal::ReadError;
 use ruma::{
     OwnedUserId, UserId,
@@ -114,12 +117,7 @@ pub fn change_push_rules(cx: &Cx<'_>, command: &ChangePushRules) -> Decided<()> 
 fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), Stop> {
     let unknown = |_| Reject::not_found("there is no such push rule");
     match change {
-        PushRuleChange::Put { rule, after, before } => {
-            rules.insert(rule, after.as_deref(), before.as_deref()).map_err(|error| match error {
-                InsertPushRuleError::UnknownRuleId => Reject::not_found("there is no rule of the id in `before` or `after`"),
-                other => Reject::invalid_param(format!("this push rule is refused: {other}")),
-            })?;
-        }
+        PushRuleChange::Put { rule, after, before } => put(rules, rule, after.as_deref(), before.as_deref())?,
         PushRuleChange::Delete { kind, rule_id } => rules.remove(kind, rule_id).map_err(|error| match error {
             RemovePushRuleError::ServerDefault => {
                 Reject::invalid_param("a predefined rule can be switched off, not deleted")
@@ -128,6 +126,27 @@ fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), Stop> {
         })?,
         PushRuleChange::Actions { kind, rule_id, actions } => rules.set_actions(kind, rule_id, actions).map_err(unknown)?,
         PushRuleChange::Enabled { kind, rule_id, enabled } => rules.set_enabled(kind, rule_id, enabled).map_err(unknown)?,
+    }
+    Ok(())
+}
+
+fn put(rules: &mut Ruleset, rule: NewPushRule, after: Option<&str>, before: Option<&str>) -> Result<(), Stop> {
+    let (kind, rule_id) = (rule.kind(), rule.rule_id().to_owned());
+    let unknown = || Reject::Unknown("there is no other rule of the id in `before` or `after`".into());
+    if [after, before].contains(&Some(&*rule_id)) {
+        return Err(unknown().into());
+    }
+    let known = rules.get(kind.clone(), &rule_id).map(|rule| rule.enabled());
+    // A rule that is moved is put in anew: places are counted without it.
+    if known.is_some() && (after.is_some() || before.is_some()) {
+        rules.remove(kind.clone(), &rule_id).map_err(|_| Reject::invalid_param("a predefined rule cannot be replaced"))?;
+    }
+    rules.insert(rule, after, before).map_err(|error| match error {
+        InsertPushRuleError::UnknownRuleId => unknown(),
+        other => Reject::invalid_param(format!("this push rule is refused: {other}")),
+    })?;
+    if let Some(enabled) = known {
+        rules.set_enabled(kind, &rule_id, enabled).map_err(|_| Reject::not_found("there is no such push rule"))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use journal::{ReadError, Timestamp};
 use ruma::{OwnedUserId, UserId};
 
-use super::{NewDevice, Session, data, devices, login, profile, rooms};
+use super::{NewDevice, Session, data, devices, login, profile, pushers, rooms};
 use crate::{
     Cx, Decided, Draft, Reject, Requester, Stop,
     tables::{self, ProfileRow, UserKind, UserRow},
@@ -207,6 +207,7 @@ pub fn deactivate(cx: &Cx<'_>, command: &Deactivate) -> Decided<()> {
     tables::USERS.put(&mut draft.batch, &name, &closed);
     rooms::leave_all(&mut draft, user_id)?;
     devices::delete_all_but(&mut draft, user_id, None)?;
+    pushers::delete_of(&mut draft, user_id, None)?;
     data::delete_all(&mut draft, user_id)?;
     profile::delete(&mut draft, user_id);
     Ok(draft.commit(()))

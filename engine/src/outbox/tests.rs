@@ -16,7 +16,7 @@ fn world() -> World {
 }
 
 fn open(world: &World, service: &str) -> Option<(u64, Transaction)> {
-    let number = world.run(|cx| open_transaction(cx, service)).expect("opened")?;
+    let number = world.run(|cx| open_transaction(cx, service, false)).expect("opened")?;
     Some((number, world.read(|cx| read_transaction(cx, service, number)).expect("read").expect("it is open")))
 }
 

@@ -106,8 +106,8 @@ impl<'a> Judge<'a> {
     /// The predefined rules, read off: the same answer as [`default_ruleset`] gives, as a test holds.
     fn by_default(&self, recipient: &Recipient<'_>) -> Result<Option<Verdict>, ReadError> {
         let pdu = self.occasion.pdu;
-        let loud = |highlight| Some(Verdict { highlight, sound: Some(SoundTweakValue::Default) });
-        let quiet = |highlight| Some(Verdict { highlight, sound: None });
+        let loud = |highlight| Some(Verdict::new(highlight, Some(SoundTweakValue::Default)));
+        let quiet = |highlight| Some(Verdict::new(highlight, None));
         let is_state = |key: &str| pdu.state_key.as_deref() == Some(key);
         let content = &self.content;
         if content.msgtype.as_deref() == Some("m.notice") {
@@ -128,7 +128,7 @@ impl<'a> Judge<'a> {
             TimelineEventType::RoomTombstone if is_state("") => quiet(true),
             TimelineEventType::Reaction => None,
             _ if edit => None,
-            TimelineEventType::CallInvite => Some(Verdict { highlight: false, sound: Some("ring".into()) }),
+            TimelineEventType::CallInvite => Some(Verdict::new(false, Some("ring".into()))),
             TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted if self.occasion.joined_count == 2 => {
                 loud(false)
             }
@@ -197,13 +197,18 @@ impl<'a> Judge<'a> {
 }
 
 fn verdict_of(actions: &[Action]) -> Option<Verdict> {
-    let mut verdict = Verdict { highlight: false, sound: None };
+    let mut verdict = Verdict::new(false, None);
     let mut notify = false;
     for action in actions {
         match action {
             Action::Notify => notify = true,
             Action::SetTweak(Tweak::Highlight(HighlightTweakValue::Yes)) => verdict.highlight = true,
             Action::SetTweak(Tweak::Sound(sound)) => verdict.sound = Some(sound.clone()),
+            Action::SetTweak(Tweak::Highlight(_)) => verdict.highlight = false,
+            Action::SetTweak(tweak) => {
+                let value = tweak.value().and_then(|value| serde_json::from_str(value.get()).ok());
+                verdict.others.insert(tweak.set_tweak().to_owned(), value.unwrap_or_default());
+            }
             _ => {}
         }
     }

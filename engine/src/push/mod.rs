@@ -5,16 +5,24 @@
 
 mod defaults;
 mod evaluate;
+mod gateway;
+mod notification;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use journal::{Class, ReadError, Stamp, Timestamp};
-use ruma::{OwnedUserId, RoomId, UserId, push::SoundTweakValue};
+use ruma::{OwnedUserId, RoomId, UserId, events::TimelineEventType, push::SoundTweakValue};
+use serde_json::Value;
 
 pub use defaults::default_ruleset;
 use evaluate::Judge;
+pub(crate) use gateway::count_fell;
+pub use gateway::{Call, Push, RowId, done, due, reject, topic, waiting};
+pub use notification::{Counts, counts};
 
-use crate::{Draft, room::Pdu, tables, tables::NotificationRow};
+use crate::{Draft, receipts, room::Pdu, tables, tables::NotificationRow};
 
 /// Somebody an event may notify: a member who is in the room, or the user that it invites.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +66,32 @@ pub struct Verdict {
     pub highlight: bool,
     /// The sound to play, if any.
     pub sound: Option<SoundTweakValue>,
+    /// What else the rules say to set, for the client alone to understand.
+    pub others: BTreeMap<String, Value>,
 }
 
-/// Judges the event by each recipient's rules and writes a `NOTIFICATIONS` row for those it notifies. The sender is
-/// never notified, nor anybody who ignores the sender. Wake-ups are the caller's: it tells all members anyway.
+impl Verdict {
+    /// With what the predefined rules may set.
+    const fn new(highlight: bool, sound: Option<SoundTweakValue>) -> Self {
+        Self { highlight, sound, others: BTreeMap::new() }
+    }
+
+    /// As a push gateway is told.
+    fn tweaks(&self) -> BTreeMap<String, Value> {
+        let mut tweaks = self.others.clone();
+        if self.highlight {
+            tweaks.insert("highlight".to_owned(), Value::Bool(true));
+        }
+        if let Some(sound) = &self.sound {
+            tweaks.insert("sound".to_owned(), sound.as_str().into());
+        }
+        tweaks
+    }
+}
+
+/// Judges the event by each recipient's rules and writes a `NOTIFICATIONS` row for those it notifies, queues it for their push
+/// gateways, and notes when it stops to count (D7). The sender is never notified, nor anybody who ignores the sender. Wake-ups
+/// are the caller's: it tells all members anyway.
 ///
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
@@ -73,17 +103,22 @@ pub fn notify_members(
     let cx = draft.cx();
     let judge = Judge::new(&cx, occasion);
     let thread = crate::room::relation_of(occasion.pdu).filter(|relation| relation.rel_type == "m.thread");
+    let row = NotificationRow {
+        event_id: occasion.pdu.event_id.clone(),
+        highlight: false,
+        thread: thread.map(|relation| relation.event_id),
+        call: occasion.pdu.event_type == TimelineEventType::CallInvite,
+    };
     let mut notified = Vec::new();
     for recipient in recipients.iter().filter(|recipient| recipient.user_id != occasion.pdu.sender) {
         let Some(verdict) = judge.verdict(recipient)? else { continue };
-        let row = NotificationRow {
-            event_id: occasion.pdu.event_id.clone(),
-            highlight: verdict.highlight,
-            thread: thread.as_ref().map(|relation| relation.event_id.clone()),
-        };
+        let row = NotificationRow { highlight: verdict.highlight, ..row.clone() };
         let key = (cx.user(recipient.user_id), cx.room(occasion.room_id), occasion.stamp);
         tables::NOTIFICATIONS.put(&mut draft.batch, &key, &row, occasion.class, occasion.expires);
+        gateway::event_notified(draft, occasion, recipient.user_id, &verdict)?;
         notified.push(Notified { user_id: recipient.user_id.to_owned(), verdict });
     }
+    let users: Vec<_> = notified.iter().map(|notified| notified.user_id.clone()).collect();
+    receipts::counts_from(draft, occasion, row.thread, users);
     Ok(notified)
 }

@@ -1,5 +1,8 @@
 //! The predefined rules read off the event answer as ruma's rules do.
 
+mod gateway;
+mod rules;
+
 use ruma::events::TimelineEventType;
 use serde_json::{Value, json, value::to_raw_value};
 

@@ -4,6 +4,7 @@
 //! A receipt lives as long as the event it is on (D7). What is unread is counted from `NOTIFICATIONS` rows past it, which
 //! live as long as their events, so counts forget by themselves.
 
+mod ends;
 #[cfg(test)]
 mod tests;
 mod unread;
@@ -15,12 +16,14 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, even
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub(crate) use ends::counts_from;
+pub use ends::{next_end, tell_ends};
 pub use unread::{Counts, Unread, unread};
 
 use crate::{
     Cx, Decided, Draft, Reject,
     changes::Change,
-    outbox,
+    outbox, push,
     room::{self, basic_event, raw},
     tables::{self, ReceiptRow},
 };
@@ -89,6 +92,9 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
     if tables::RECEIPTS.get(cx.view, &key)?.is_some_and(|row| row.value.stamp >= stamp) {
         return Ok(());
     }
+    if receipt.receipt_type != FULLY_READ {
+        count_read(draft, command, receipt, &event, stamp)?;
+    }
     let row = ReceiptRow {
         user_id: user_id.clone(),
         receipt_type: receipt.receipt_type.clone(),
@@ -111,9 +117,43 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
             let change = Change::RoomAccountData { room_id: room_id.clone(), event_type: FULLY_READ.to_owned() };
             draft.tell(user_id, change);
         }
-        _ => draft.tell(user_id, Change::Receipts { room_id: room_id.clone() }),
+        _ => {
+            draft.tell(user_id, Change::Receipts { room_id: room_id.clone() });
+            outbox::receipt_written(draft, room_id, &row, expires, &[]);
+        }
     }
     Ok(())
+}
+
+/// A receipt takes events from what is unread: push gateways are told, and the event it is on will not be missed when it
+/// expires together with the receipt.
+fn count_read(
+    draft: &mut Draft<'_>,
+    command: &SetReceipts,
+    receipt: &Receipt,
+    event: &room::StoredEvent,
+    stamp: Stamp,
+) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    let SetReceipts { user_id, room_id, .. } = command;
+    let before = read_up_to(&cx, user_id, room_id)?;
+    let (user, room) = (cx.user(user_id), cx.room(room_id));
+    let mut fell = false;
+    for found in tables::NOTIFICATIONS.scan_from(cx.view, &(user, room), &(user, room, before.everywhere().next())) {
+        let ((_, _, at), row) = found?;
+        if at > stamp {
+            break;
+        }
+        let thread = row.value.thread.as_deref();
+        let covered = receipt.thread_id.as_deref().is_none_or(|name| name == thread_name(thread));
+        if covered && !before.covers(thread, at) {
+            fell = true;
+            if at == stamp {
+                ends::forget(draft, user_id, (event.expires.as_ms(), room, stamp))?;
+            }
+        }
+    }
+    if fell { push::count_fell(draft, user_id) } else { Ok(()) }
 }
 
 type ReceiptKey = (journal::Name, journal::Name, journal::Name);
@@ -187,12 +227,32 @@ pub fn fully_read_content(event_id: &EventId) -> Box<RawValue> {
 }
 
 /// How far a user has read a room, by thread; the empty name stands for all threads at once.
-pub(crate) fn read_up_to(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<BTreeMap<String, Stamp>, ReadError> {
-    let mut read = BTreeMap::new();
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Read(BTreeMap<String, Stamp>);
+
+impl Read {
+    /// What is read in all threads.
+    pub fn everywhere(&self) -> Stamp {
+        self.0.get("").copied().unwrap_or(Stamp::ZERO)
+    }
+
+    /// Whether what stands at `stamp`, in the thread of that root or in the main timeline, has been read.
+    pub fn covers(&self, thread: Option<&EventId>, stamp: Stamp) -> bool {
+        self.everywhere() >= stamp || self.0.get(thread_name(thread)).is_some_and(|read| *read >= stamp)
+    }
+}
+
+fn thread_name(thread: Option<&EventId>) -> &str {
+    thread.map_or("main", EventId::as_str)
+}
+
+/// How far the user has read the room.
+pub(crate) fn read_up_to(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Read, ReadError> {
+    let mut read = Read::default();
     for found in tables::RECEIPTS.scan(cx.view, &(cx.room(room_id), cx.user(user_id))) {
         let receipt = found?.1.value;
         if receipt.receipt_type != FULLY_READ {
-            let stamp = read.entry(receipt.thread_id.unwrap_or_default()).or_insert(Stamp::ZERO);
+            let stamp = read.0.entry(receipt.thread_id.unwrap_or_default()).or_insert(Stamp::ZERO);
             *stamp = receipt.stamp.max(*stamp);
         }
     }

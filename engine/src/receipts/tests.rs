@@ -1,7 +1,15 @@
 //! What a receipt may be; what it does is tested with `/sync`.
 
-use super::{Receipt, SetReceipts, set_receipts};
-use crate::{Reject, room::membership::Action, tables::UserKind, testing::World};
+use ruma::RoomId;
+
+use super::{Receipt, SetReceipts, next_end, set_receipts, tell_ends, unread};
+use crate::{
+    Reject,
+    changes::Change,
+    room::membership::Action,
+    tables::{self, UserKind},
+    testing::{LIFETIME_MS, Person, World},
+};
 
 #[test]
 fn a_receipt_has_to_be_one() {
@@ -10,7 +18,7 @@ fn a_receipt_has_to_be_one() {
     let eve = world.user("eve", UserKind::Plain, "EVE");
     let room_id = world.room(&ada, &[]);
     let event_id = world.say(&ada, &room_id, "hello");
-    let set = |person: &crate::testing::Person, receipt_type: &str, thread_id: Option<&str>, event_id: &ruma::EventId| {
+    let set = |person: &Person, receipt_type: &str, thread_id: Option<&str>, event_id: &ruma::EventId| {
         let receipt = Receipt {
             receipt_type: receipt_type.to_owned(),
             event_id: event_id.to_owned(),
@@ -28,4 +36,57 @@ fn a_receipt_has_to_be_one() {
     assert!(matches!(set(&eve, "m.read", None, &event_id), Err(Reject::Forbidden(_))));
     world.member(&ada, &room_id, Action::Leave);
     assert!(matches!(set(&ada, "m.read", None, &event_id), Err(Reject::Forbidden(_))));
+}
+
+/// How often a user's `/sync` has been told of receipts and counts in any room.
+fn told(world: &World, person: &Person) -> usize {
+    let changes = world.read(|cx| {
+        let rows = tables::CHANGES.scan(cx.view, &(cx.user(&person.user_id),));
+        rows.map(|row| row.map(|(_, row)| row.value)).collect::<Result<Vec<_>, _>>()
+    });
+    changes.expect("reads").iter().filter(|change| matches!(change, Change::Receipts { .. })).count()
+}
+
+fn count(world: &World, person: &Person, room_id: &RoomId) -> u64 {
+    world.read(|cx| unread(cx, &person.user_id, room_id)).expect("reads").total().notification_count
+}
+
+#[test]
+fn whoever_has_not_read_what_expires_is_told() {
+    let world = World::new();
+    let (ada, bob) = (world.user("ada", UserKind::Plain, "ADA"), world.user("bob", UserKind::Plain, "BOB"));
+    let eve = world.user("eve", UserKind::Plain, "EVE");
+    let room_id = world.room(&ada, &[&bob, &eve]);
+    world.member(&bob, &room_id, Action::Join);
+    world.member(&eve, &room_id, Action::Join);
+    world.advance(1_000);
+    let one = world.say(&ada, &room_id, "one");
+    world.advance(1_000);
+    world.say(&ada, &room_id, "two");
+    let receipt = Receipt { receipt_type: "m.read.private".to_owned(), event_id: one, thread_id: None };
+    let command =
+        SetReceipts { user_id: bob.user_id.clone(), room_id: room_id.clone(), receipts: vec![receipt] };
+    world.run(|cx| set_receipts(cx, &command)).expect("read");
+    let before = (told(&world, &ada), told(&world, &bob), told(&world, &eve));
+    assert_eq!((count(&world, &bob, &room_id), count(&world, &eve, &room_id)), (1, 3));
+    let tell = || world.run(|cx| tell_ends(cx, 100)).expect("told");
+    assert_eq!(tell(), 0);
+
+    world.advance(LIFETIME_MS - 2_000);
+    assert_eq!(tell(), 2, "the invitations");
+    assert_eq!(count(&world, &eve, &room_id), 2);
+    let eve_told = told(&world, &eve);
+    assert!(eve_told > 0);
+    world.advance(1_000);
+    assert_eq!(tell(), 1, "the first message");
+    assert_eq!(told(&world, &bob), before.1, "who has read it is told nothing, though the receipt has gone with it");
+    assert_eq!((count(&world, &bob, &room_id), count(&world, &eve, &room_id)), (1, 1));
+    assert_eq!(told(&world, &eve), eve_told + 1);
+    world.advance(1_000);
+    assert_eq!(world.read(next_end).expect("reads"), Some(world.now()));
+    assert_eq!(tell(), 1);
+    assert_eq!(world.read(next_end).expect("reads"), None);
+    assert_eq!((count(&world, &bob, &room_id), count(&world, &eve, &room_id)), (0, 0));
+    assert!(told(&world, &bob) > 0);
+    assert_eq!(told(&world, &ada), 0, "who sent them never had them unread");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use journal::{ReadError, Stamp};
+use journal::ReadError;
 use ruma::{OwnedEventId, RoomId, UserId};
 use serde::Serialize;
 
@@ -45,15 +45,13 @@ impl Unread {
 /// [`ReadError`] when the store cannot be read.
 pub fn unread(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Unread, ReadError> {
     let read = read_up_to(cx, user_id, room_id)?;
-    let everywhere = read.get("").copied().unwrap_or(Stamp::ZERO);
     let (user, room) = (cx.user(user_id), cx.room(room_id));
     let mut unread = Unread::default();
     // What is read everywhere need not be looked at.
-    for found in tables::NOTIFICATIONS.scan_from(cx.view, &(user, room), &(user, room, everywhere.next())) {
+    for found in tables::NOTIFICATIONS.scan_from(cx.view, &(user, room), &(user, room, read.everywhere().next())) {
         let ((_, _, stamp), row) = found?;
         let thread = row.value.thread;
-        let here = read.get(thread.as_ref().map_or("main", |root| root.as_str())).copied().unwrap_or(Stamp::ZERO);
-        if stamp <= here {
+        if read.covers(thread.as_deref(), stamp) {
             continue;
         }
         let counts = match thread {

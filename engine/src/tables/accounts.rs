@@ -191,6 +191,9 @@ pub struct PusherRow {
     /// Which device set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_id: Option<OwnedDeviceId>,
+    /// When it was set last.
+    #[serde(default)]
+    pub updated: Timestamp,
     /// As the client wrote it.
     pub pusher: Box<RawValue>,
 }

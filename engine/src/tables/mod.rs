@@ -1,11 +1,12 @@
 //! Every table of the server, by area. Ids are never reused: rooms 1–49, accounts 50–99, keys 100–149, sync 150–199,
-//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289.
+//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289, push 290–299.
 
 mod accounts;
 mod keys;
 mod media;
 mod outbox;
 mod platform;
+mod push;
 mod rooms;
 mod server;
 mod sync;
@@ -15,6 +16,7 @@ pub use keys::*;
 pub use media::*;
 pub use outbox::*;
 pub use platform::*;
+pub use push::*;
 pub use rooms::*;
 pub use server::*;
 pub use sync::*;

@@ -223,6 +223,9 @@ pub struct NotificationRow {
     /// The thread it is in, by its root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<OwnedEventId>,
+    /// Whether it is a call: a missed one, as long as it is unread.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub call: bool,
 }
 
 /// An alias.

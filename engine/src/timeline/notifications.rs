@@ -1,7 +1,7 @@
 //! `GET /notifications`
 //! ([spec v1.19](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3notifications)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use journal::{Name, Stamp, Timestamp};
 use ruma::OwnedRoomId;
@@ -60,7 +60,7 @@ pub fn notifications(
     }
     rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.0));
     let mut page = Notifications { notifications: Vec::new(), next: None };
-    let mut read: BTreeMap<OwnedRoomId, BTreeMap<String, Stamp>> = BTreeMap::new();
+    let mut read: BTreeMap<OwnedRoomId, receipts::Read> = BTreeMap::new();
     let mut last = None;
     for (stamp, room, row) in rows {
         if page.notifications.len() == limit {
@@ -71,13 +71,12 @@ pub fn notifications(
         let Some(membership) = tables::MEMBERSHIPS.get(cx.view, &(cx.user(user_id), room))? else { continue };
         let Some(event) = tables::TIMELINE.get(cx.view, &(room, stamp))? else { continue };
         let room_id = membership.value.room_id;
-        if !read.contains_key(&room_id) {
-            read.insert(room_id.clone(), receipts::read_up_to(cx, user_id, &room_id)?);
-        }
-        let thread = row.thread.as_ref().map_or("main", |root| root.as_str());
-        let up_to = |key: &str| read.get(&room_id).and_then(|read| read.get(key)).is_some_and(|read| *read >= stamp);
+        let read = match read.entry(room_id.clone()) {
+            Entry::Occupied(place) => place.into_mut(),
+            Entry::Vacant(place) => place.insert(receipts::read_up_to(cx, user_id, &room_id)?),
+        };
         page.notifications.push(Notification {
-            read: up_to("") || up_to(thread),
+            read: read.covers(row.thread.as_deref(), stamp),
             event: ClientEvent::of_row(&event.value, cx.now()).to_raw(),
             highlight: row.highlight,
             received: event.value.received,

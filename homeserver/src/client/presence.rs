@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use engine::{Requester, account, policy, room};
+use engine::{Requester, account, outbox, policy, room};
 use http::{Method, StatusCode};
 use journal::Topic;
 use ruma::{OwnedUserId, UserId, presence::PresenceState};
@@ -117,15 +117,17 @@ pub(super) fn topic(app: &App, user_id: &UserId) -> Result<Topic, ApiError> {
     app.read(|cx| Ok(Topic(cx.user(user_id))))
 }
 
-/// Wakes everybody who shares a room with the user, and the user.
+/// Wakes everybody who shares a room with the user, the user, and their application services.
 fn tell(app: &App, user_id: &UserId) -> Result<(), ApiError> {
     let topics = app.read(|cx| {
-        let mut topics = BTreeSet::from([Topic(cx.user(user_id))]);
+        let mut told = BTreeSet::from([user_id.to_owned()]);
         for room_id in room::joined_rooms(cx, user_id)? {
-            topics.extend(room::joined_members(cx, &room_id)?.iter().map(|member| Topic(cx.user(&member.user_id))));
+            told.extend(room::joined_members(cx, &room_id)?.into_iter().map(|member| member.user_id));
         }
+        let mut topics = outbox::presence_topics(cx, &told);
+        topics.extend(told.iter().map(|user_id| Topic(cx.user(user_id))));
         Ok(topics)
     })?;
-    app.hub.wake(&topics.into_iter().collect::<Vec<_>>());
+    app.hub.wake(&topics);
     Ok(())
 }

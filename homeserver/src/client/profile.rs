@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, empty_response, json_response};
+use crate::workers::appservices;
 
 /// This family's calls. Not by ruma's types: they have no requester for reading, and provisioned users are not shown to all.
 #[must_use]
@@ -28,22 +29,23 @@ fn user_id(request: &RawRequest) -> Result<OwnedUserId, ApiError> {
     UserId::parse(request.param("user_id")).map_err(invalid)
 }
 
-fn read(app: &App, request: &RawRequest) -> Result<engine::tables::ProfileRow, ApiError> {
+async fn read(app: &App, request: &RawRequest) -> Result<engine::tables::ProfileRow, ApiError> {
     let user_id = user_id(request)?;
+    appservices::make_user_known(app, &user_id).await;
     let viewer = request.requester.as_ref().map(|requester| &*requester.user_id);
     app.read(|cx| profile::profile(cx, viewer, &user_id))
 }
 
 /// `GET /profile/{userId}`
 async fn get(app: App, request: RawRequest) -> Answer {
-    let fields: Map<String, Value> = profile::fields(&read(&app, &request)?).into_iter().collect();
+    let fields: Map<String, Value> = profile::fields(&read(&app, &request).await?).into_iter().collect();
     Ok(json_response(&Value::Object(fields)))
 }
 
 /// `GET /profile/{userId}/{keyName}`
 async fn get_field(app: App, request: RawRequest) -> Answer {
     let name = request.param("field");
-    let value = profile::field(&read(&app, &request)?, name);
+    let value = profile::field(&read(&app, &request).await?, name);
     let value =
         value.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "this profile has no such field"))?;
     Ok(json_response(&Value::Object(Map::from_iter([(name.to_owned(), value)]))))

@@ -1,10 +1,11 @@
 //! Push rules and pushers ([spec v1.19, § Push notifications](https://spec.matrix.org/v1.19/client-server-api/#push-notifications)).
 
+use engine::Reject;
 use engine::account::{self, ChangePushRules, PushRuleChange, SetPusher};
 use http::{Method, StatusCode};
 use ruma::UserId;
 use ruma::api::client::push::{
-    delete_pushrule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, get_pushrules_all,
+    PusherKind, delete_pushrule, get_pushrule, get_pushrule_actions, get_pushrule_enabled, get_pushrules_all,
     get_pushrules_global_scope, set_pusher, set_pusher::v3::PusherAction, set_pushrule, set_pushrule_actions,
     set_pushrule_enabled,
 };
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, json_response};
+use crate::workers::push::Gateway;
 
 /// This family's calls.
 #[must_use]
@@ -134,7 +136,12 @@ async fn pushers(app: App, request: RawRequest) -> Answer {
 async fn put_pusher(app: App, request: Ruma<set_pusher::v3::Request>) -> Result<set_pusher::v3::Response, ApiError> {
     let requester = request.requester()?.clone();
     let (ids, pusher, append) = match request.body.action {
-        PusherAction::Post(data) => (data.pusher.ids.clone(), Some(data.pusher), data.append),
+        PusherAction::Post(data) => {
+            if let PusherKind::Http(http) = &data.pusher.kind {
+                Gateway::new(&app, &http.url).map_err(|error| Reject::invalid_param(error.to_string()))?;
+            }
+            (data.pusher.ids.clone(), Some(data.pusher), data.append)
+        }
         PusherAction::Delete(ids) => (ids, None, false),
         _ => return Err(ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "this kind of pusher is not known")),
     };

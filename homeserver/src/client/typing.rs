@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine::{policy, room};
+use engine::{outbox, policy, room};
 use http::{Method, StatusCode};
 use journal::Topic;
 use ruma::{RoomId, UserId, events::room::member::MembershipState};
@@ -77,7 +77,9 @@ fn expire_after(app: &App, room_id: &RoomId, user_id: &UserId, length: Duration)
 fn tell(app: &App, room_id: &RoomId) -> Result<(), ApiError> {
     let topics: Vec<Topic> = app.read(|cx| {
         let members = room::joined_members(cx, room_id)?;
-        Ok(members.iter().map(|member| Topic(cx.user(&member.user_id))).collect())
+        let mut topics = outbox::typing_topics(cx, room_id, &members);
+        topics.extend(members.iter().map(|member| Topic(cx.user(&member.user_id))));
+        Ok(topics)
     })?;
     app.hub.wake(&topics);
     Ok(())

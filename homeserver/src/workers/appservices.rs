@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::tables::{AppserviceReceiptRow, AppserviceToDeviceRow};
-use engine::{Cx, outbox};
+use engine::sync::Ephemeral as _;
+use engine::{Cx, Interest, Stop, outbox};
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ruma::{OwnedRoomId, UserId};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::egress;
 use crate::http::ApiError;
 use crate::hub::Woken;
 
@@ -46,9 +49,10 @@ pub fn start(app: &App) {
 async fn run(app: App, service: String) {
     let Ok(topic) = app.read(|cx: &Cx<'_>| Ok(outbox::topic(cx, &service))) else { return };
     let waiter = app.hub.register(topic);
+    let mut ephemeral = Told { version: app.ephemeral.at(app.clock.now()).version(), held: None };
     let mut pause = PAUSE_MIN;
     loop {
-        match send_next(&app, &service).await {
+        match send_next(&app, &service, &mut ephemeral).await {
             Ok(true) => pause = PAUSE_MIN,
             Ok(false) => {
                 if waiter.wait(app.clock.deadline(IDLE)).await == Woken::Ending {
@@ -79,36 +83,63 @@ enum SendError {
     Journal(ApiError),
 }
 
-/// Sends the transaction that is due; `false` when nothing is.
-async fn send_next(app: &App, service: &str) -> Result<bool, SendError> {
-    let Some(number) = app.run(|cx| outbox::open_transaction(cx, service)).await.map_err(SendError::Journal)? else {
-        return Ok(false);
-    };
-    let transaction = app.read(|cx| outbox::read_transaction(cx, service, number)).map_err(SendError::Journal)?;
-    // What was queued may have expired whole: then there is nothing to tell.
-    if let (Some(body), Some(call)) = (transaction.and_then(body), Call::to(app, service)) {
-        let path = format!("transactions/{number}");
-        tokio::select! {
-            biased;
-            () = app.tasks.ended() => return Ok(false),
-            sent = call.put(&path, &body) => sent?,
-        }
-    }
-    app.run(|cx| outbox::close_transaction(cx, service, number)).await.map_err(SendError::Journal)?;
-    Ok(true)
+/// What a service has been told of typing and presence.
+#[derive(Debug)]
+struct Told {
+    /// Up to here.
+    version: u64,
+    /// What goes with the open transaction, and up to where: a repeated transaction is the same one.
+    held: Option<(Vec<Box<RawValue>>, u64)>,
 }
 
-/// A transaction's body; `None` when it holds nothing.
+/// Sends the transaction that is due; `false` when nothing is.
+async fn send_next(app: &App, service: &str, told: &mut Told) -> Result<bool, SendError> {
+    let (events, version) = match told.held.take() {
+        Some(held) => held,
+        None => {
+            let ephemeral = app.ephemeral.at(app.clock.now());
+            // Before anything is read: what changes meanwhile is news for the next transaction.
+            let version = ephemeral.version();
+            let news = app.read(|cx| outbox::ephemeral_events(cx, service, told.version, &ephemeral));
+            (news.map_err(SendError::Journal)?, version)
+        }
+    };
+    let held = told.held.insert((events, version));
+    let number = app.run(|cx| outbox::open_transaction(cx, service, !held.0.is_empty())).await.map_err(SendError::Journal)?;
+    if let Some(number) = number {
+        let transaction = app.read(|cx| outbox::read_transaction(cx, service, number)).map_err(SendError::Journal)?;
+        let older = app.server.appservices.get(service).is_some_and(|service| service.older_ephemeral);
+        // What was queued may have expired whole: then there is nothing to tell.
+        if let (Some(body), Some(call)) =
+            (transaction.and_then(|transaction| body(transaction, &held.0, older)), Call::to(app, service))
+        {
+            let path = format!("transactions/{number}");
+            tokio::select! {
+                biased;
+                () = app.tasks.ended() => return Ok(false),
+                sent = call.put(&path, &body) => sent?,
+            }
+        }
+        app.run(|cx| outbox::close_transaction(cx, service, number)).await.map_err(SendError::Journal)?;
+    }
+    *told = Told { version, held: None };
+    Ok(number.is_some())
+}
+
+/// A transaction's body; `None` when it holds nothing. `ephemeral` is typing and presence.
 ///
 /// What the specification has not taken over yet goes under the names that services know; where there are two, under both.
-fn body(transaction: outbox::Transaction) -> Option<Value> {
+fn body(transaction: outbox::Transaction, ephemeral: &[Box<RawValue>], older: bool) -> Option<Value> {
     let mut body = Map::from_iter([("events".to_owned(), json!(transaction.events))]);
     let mut empty = transaction.events.is_empty();
-    let ephemeral = receipts(transaction.receipts);
-    if !ephemeral.is_empty() {
+    let mut told = receipts(transaction.receipts);
+    told.extend(ephemeral.iter().map(|event| json!(event)));
+    if !told.is_empty() {
         empty = false;
-        body.insert("ephemeral".to_owned(), json!(ephemeral));
-        body.insert("de.sorunome.msc2409.ephemeral".to_owned(), json!(ephemeral));
+        if older {
+            body.insert("de.sorunome.msc2409.ephemeral".to_owned(), json!(told));
+        }
+        body.insert("ephemeral".to_owned(), Value::Array(told));
     }
     if !transaction.to_device.is_empty() {
         empty = false;
@@ -159,23 +190,42 @@ fn receipts(rows: Vec<AppserviceReceiptRow>) -> Vec<Value> {
         .collect()
 }
 
-/// Before `user_id` is invited: the service whose exclusive namespace holds a user who isn't there yet is asked, and registers
-/// the user before it answers. Its answer changes nothing else: an invitation to nobody is nobody's.
+/// Before a user is invited or looked up: services whose namespaces hold a user who isn't there yet are asked one after the
+/// other, until one says that it has registered the user
+/// ([spec v1.19, Application Service API § Querying](https://spec.matrix.org/v1.19/application-service-api/#querying)).
+/// The answer changes nothing else: an invitation to nobody is nobody's.
 pub async fn make_user_known(app: &App, user_id: &UserId) {
-    let owner = app.server.appservices.iter().find(|(_, service)| service.interest.user_exclusive(user_id));
-    let Some((id, call)) = owner.and_then(|(id, _)| Some((id, Call::to(app, id)?))) else { return };
-    if matches!(app.read(|cx| Ok(engine::tables::USERS.exists(cx.view, &(cx.user(user_id),))?)), Ok(false)) {
-        call.ask(id, &format!("users/{}", utf8_percent_encode(user_id.as_str(), NAME))).await;
+    if !app.server.is_local(user_id) {
+        return;
     }
+    let exists = |cx: &Cx<'_>| Ok(engine::tables::USERS.exists(cx.view, &(cx.user(user_id),))?);
+    let path = format!("users/{}", utf8_percent_encode(user_id.as_str(), NAME));
+    ask_owners(app, |interest| interest.user(user_id), exists, &path).await;
 }
 
-/// Before `alias` is looked up: the service whose namespace holds an alias of no room is asked, and makes the room before it
-/// answers. A room id is nobody's to ask for.
+/// Before `alias` is looked up: services whose namespaces hold an alias of no room are asked likewise, and make the room before
+/// they answer. A room id is nobody's to ask for.
 pub async fn make_alias_known(app: &App, alias: &str) {
-    let owner = app.server.appservices.iter().find(|(_, service)| alias.starts_with('#') && service.interest.alias(alias));
-    let Some((id, call)) = owner.and_then(|(id, _)| Some((id, Call::to(app, id)?))) else { return };
-    if matches!(app.read(|cx| Ok(engine::tables::ALIASES.exists(cx.view, &(cx.name(alias),))?)), Ok(false)) {
-        call.ask(id, &format!("rooms/{}", utf8_percent_encode(alias, NAME))).await;
+    let exists = |cx: &Cx<'_>| Ok(engine::tables::ALIASES.exists(cx.view, &(cx.name(alias),))?);
+    let path = format!("rooms/{}", utf8_percent_encode(alias, NAME));
+    ask_owners(app, |interest| alias.starts_with('#') && interest.alias(alias), exists, &path).await;
+}
+
+async fn ask_owners(
+    app: &App,
+    wants: impl Fn(&dyn Interest) -> bool,
+    exists: impl FnOnce(&Cx<'_>) -> Result<bool, Stop>,
+    path: &str,
+) {
+    let owners = app.server.appservices.iter().filter(|(_, service)| wants(&*service.interest));
+    let calls: Vec<_> = owners.filter_map(|(id, _)| Some((id, Call::to(app, id)?))).collect();
+    if calls.is_empty() || !matches!(app.read(exists), Ok(false)) {
+        return;
+    }
+    for (id, call) in calls {
+        if call.ask(id, path).await {
+            return;
+        }
     }
 }
 
@@ -233,12 +283,15 @@ impl<'a> Call<'a> {
         self.call(Method::PUT, path, Some(body)).await
     }
 
-    /// `GET {url}/_matrix/app/v1/{path}`: a chance for the service to make what it is asked for.
-    async fn ask(&self, service: &str, path: &str) {
-        match self.call(Method::GET, path, None).await {
-            Ok(()) | Err(CallError::Status { status: 404, .. }) => {}
-            Err(error) => tracing::warn!(service, %error, "an application service could not say whether something exists"),
+    /// `GET {url}/_matrix/app/v1/{path}`: a chance for the service to make what it is asked for. Answers whether it has.
+    async fn ask(&self, service: &str, path: &str) -> bool {
+        let answer = self.call(Method::GET, path, None).await;
+        if let Err(error) = &answer
+            && !matches!(error, CallError::Status { status: 404, .. })
+        {
+            tracing::warn!(service, %error, "an application service could not say whether something exists");
         }
+        answer.is_ok()
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(), CallError> {
@@ -249,15 +302,9 @@ impl<'a> Call<'a> {
         }
         // The library's errors quote the URL, which may hold ids: only the kind is passed on.
         let kind = |error: reqwest::Error| if error.is_timeout() { CallError::TimedOut } else { CallError::Unreachable };
-        let mut response = request.send().await.map_err(kind)?;
+        let response = request.send().await.map_err(kind)?;
         let status = response.status();
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(kind)? {
-            if answer.len() + chunk.len() > ANSWER_BYTES_MAX {
-                break;
-            }
-            answer.extend_from_slice(&chunk);
-        }
+        let answer = egress::read_body(response, ANSWER_BYTES_MAX).await.map_err(kind)?;
         if status.is_success() {
             return Ok(());
         }

@@ -14,6 +14,7 @@ mod keys;
 mod media;
 mod messages;
 mod platform;
+mod push;
 mod receipts;
 mod rooms;
 mod sync;

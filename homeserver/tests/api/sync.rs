@@ -1,5 +1,8 @@
 //! Syncing: v3 and simplified sliding sync, waiting and waking, typing, presence, receipts.
 
+use std::time::Duration;
+
+use homeserver::workers;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -86,6 +89,30 @@ async fn a_waiting_sync_is_woken_by_whatever_it_tells_of() {
     let next = again["next_batch"].as_str().unwrap();
     assert_eq!(sync(&bob, &format!("since={next}")).await.get("to_device"), None);
     assert_eq!(sync(&bob, &format!("since={since}")).await.get("to_device"), None, "acknowledged is deleted");
+}
+
+/// D7: counts fall by themselves, and those who wait are told.
+#[tokio::test]
+async fn what_expires_unread_wakes_a_waiting_sync() {
+    let server = Server::start().await;
+    let (ada, bob, room_id, _) = pair(&server).await;
+    ada.send(&room_id, "hello").await;
+    server.clock.advance(Duration::from_millis(server.app.server.retention_ms) - Duration::from_secs(120));
+    let since = settled(&bob).await;
+    let ask = json!({ "lists": { "all": { "ranges": [[0, 9]], "timeline_limit": 1, "required_state": [] } } });
+    let sliding = bob.post(SLIDING, ask.clone()).await.ok();
+    assert_eq!(sliding["rooms"][&room_id]["notification_count"], json!(2), "the invitation and the message");
+    let expires = async {
+        server.clock.advance(Duration::from_secs(120));
+        workers::counts::tell_due(&server.app).await.expect("told");
+    };
+    let answer = woken_by(&server, &bob, &since, expires).await.ok();
+    let room = &answer["rooms"]["join"][&room_id];
+    assert_eq!(room["unread_notifications"], json!({ "highlight_count": 0, "notification_count": 0 }));
+    assert!(room["timeline"]["events"].as_array().is_none_or(Vec::is_empty), "{answer}");
+    let pos = sliding["pos"].as_str().unwrap();
+    let sliding = bob.post(&format!("{SLIDING}?pos={pos}&timeout=30000"), ask).await.ok();
+    assert_eq!(sliding["rooms"][&room_id]["notification_count"], json!(0), "{sliding}");
 }
 
 #[tokio::test]

@@ -1,0 +1,88 @@
+//! The moments at which unread events expire (D7): counts fall by themselves then, and whoever they fall for is told.
+
+use std::collections::BTreeSet;
+
+use journal::{Name, ReadError, Stamp, Timestamp};
+use ruma::{OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState};
+
+use super::read_up_to;
+use crate::{
+    Cx, Decided, Draft, OUTBOX_MARGIN_MS,
+    changes::Change,
+    class,
+    push::{self, Occasion},
+    tables::{self, UnreadEndRow},
+};
+
+type EndKey = (u64, Name, Stamp);
+
+/// Notes that an event counts as unread for `users` until it expires.
+pub(crate) fn counts_from(
+    draft: &mut Draft<'_>,
+    occasion: &Occasion<'_>,
+    thread: Option<OwnedEventId>,
+    users: Vec<OwnedUserId>,
+) {
+    if users.is_empty() {
+        return;
+    }
+    let key = (occasion.expires.as_ms(), draft.cx().room(occasion.room_id), occasion.stamp);
+    let row = UnreadEndRow { room_id: occasion.room_id.to_owned(), thread, users };
+    let expires = occasion.expires.plus_ms(OUTBOX_MARGIN_MS);
+    tables::UNREAD_ENDS.put(&mut draft.batch, &key, &row, class::OUTBOX, expires);
+}
+
+/// The user has read the event itself: the receipt that says so will be gone when the event is.
+pub(super) fn forget(draft: &mut Draft<'_>, user_id: &UserId, key: EndKey) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    let Some(mut row) = tables::UNREAD_ENDS.get(cx.view, &key)? else { return Ok(()) };
+    row.value.users.retain(|other| other != user_id);
+    tables::UNREAD_ENDS.require(&mut draft.batch, &key, Some(row.version));
+    tables::UNREAD_ENDS.delete(&mut draft.batch, &key);
+    if !row.value.users.is_empty() {
+        let expires = Timestamp::from_ms(key.0).plus_ms(OUTBOX_MARGIN_MS);
+        tables::UNREAD_ENDS.put(&mut draft.batch, &key, &row.value, class::OUTBOX, expires);
+    }
+    Ok(())
+}
+
+/// When the next event stops to count; `None` when none is noted.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn next_end(cx: &Cx<'_>) -> Result<Option<Timestamp>, ReadError> {
+    let first = tables::UNREAD_ENDS.scan(cx.view, &()).next().transpose()?;
+    Ok(first.map(|((at, _, _), _)| Timestamp::from_ms(at)))
+}
+
+/// Tells those whose unread counts have fallen because events expired: their `/sync` by the change index, their push gateways
+/// by a row. `limit` events at most; answers how many there were.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn tell_ends(cx: &Cx<'_>, limit: usize) -> Decided<usize> {
+    let mut draft = Draft::new(*cx);
+    let (mut ended, mut fell) = (0, BTreeSet::new());
+    for found in tables::UNREAD_ENDS.scan(cx.view, &()).take(limit) {
+        let (key, row) = found?;
+        let (at, room, stamp) = key;
+        if at > cx.now().as_ms() {
+            break;
+        }
+        ended += 1;
+        let UnreadEndRow { room_id, thread, users } = row.value;
+        for user_id in users {
+            let membership = tables::MEMBERSHIPS.get(cx.view, &(cx.user(&user_id), room))?.map(|row| row.value.membership);
+            let present = matches!(membership, Some(MembershipState::Join | MembershipState::Invite));
+            if present && !read_up_to(cx, &user_id, &room_id)?.covers(thread.as_deref(), stamp) {
+                draft.tell(&user_id, Change::Receipts { room_id: room_id.clone() });
+                fell.insert(user_id);
+            }
+        }
+        tables::UNREAD_ENDS.delete(&mut draft.batch, &key);
+    }
+    for user_id in &fell {
+        push::count_fell(&mut draft, user_id)?;
+    }
+    Ok(draft.commit(ended))
+}

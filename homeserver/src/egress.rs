@@ -1,0 +1,157 @@
+//! Calls to addresses that users name, such as push gateways: they reach what anybody on the Internet reaches, and nothing
+//! that only this machine or its network does.
+
+use std::error::Error as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{ClientBuilder, Response, Url};
+
+/// A name that leads to no public address.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("this name leads to no public address")]
+pub struct NotPublic;
+
+/// Resolves names to their public addresses. What it is asked is what is connected to, so a name whose address changes in
+/// between gains nothing.
+#[derive(Clone, Copy, Debug)]
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err(NotPublic.into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Makes a client resolve names to public addresses only. It follows no redirect and asks no proxy: both would connect to
+/// places that nobody has looked at. An address in the URL itself needs [`names_public`].
+#[must_use]
+pub fn public_only(builder: ClientBuilder) -> ClientBuilder {
+    builder.dns_resolver(Arc::new(PublicOnly)).redirect(reqwest::redirect::Policy::none()).no_proxy()
+}
+
+/// Whether the URL names a host, or an address that is public.
+#[must_use]
+pub fn names_public(url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    // The URL's own form: an address is written in one way only, whatever was typed.
+    host.trim_matches(['[', ']']).parse().map_or(true, is_public)
+}
+
+/// Whether a call failed because the name leads to no public address.
+#[must_use]
+pub fn is_not_public(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<NotPublic>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The beginning of an answer's body, `bytes_max` of it at most.
+///
+/// # Errors
+/// When the connection breaks.
+pub async fn read_body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let space = bytes_max - body.len();
+        body.extend_from_slice(chunk.get(..space).unwrap_or(&chunk));
+        if body.len() == bytes_max {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// Whether anybody on the Internet may reach the address (the special-purpose registries of IANA, RFC 6890).
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [first, second, third, _] = address.octets();
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation()
+        || address.is_multicast()
+        || first == 0
+        || first >= 240
+        || (first == 100 && (64..128).contains(&second))
+        || (first == 198 && (18..20).contains(&second))
+        || (first == 192 && second == 0 && third == 0))
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let embedded = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match segments {
+        // Of IPv4, mapped or translated (RFC 4291, RFC 6052, RFC 3056): as that address is.
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+        [0x2002, high, low, ..] => embedded(high, low),
+        // Of the one block that is given out, without protocol assignments, Teredo among them, and documentation.
+        [0x2001, second, ..] => second >= 0x200 && second != 0xdb8,
+        [0x3fff, second, ..] => second >= 0x1000,
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_addresses_are_those_of_the_internet() {
+        for public in ["1.1.1.1", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1", "64:ff9b::101:101"] {
+            assert!(is_public(public.parse().expect(public)), "{public}");
+        }
+        for private in [
+            "0.0.0.0", "10.1.2.3", "127.0.0.1", "127.255.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.168.1.1",
+            "100.64.0.1", "192.0.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1",
+            "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "fc00::1", "fd12::1", "fe80::1", "ff02::1", "2001:db8::1",
+            "2001::1", "2002:7f00:1::1", "64:ff9b::7f00:1", "3fff::1", "100::1",
+        ] {
+            assert!(!is_public(private.parse().expect(private)), "{private}");
+        }
+    }
+
+    #[test]
+    fn an_address_in_a_url_is_looked_at_however_it_is_written() {
+        let names_public = |url: &str| names_public(&Url::parse(url).expect(url));
+        for refused in ["https://127.0.0.1/", "https://0x7f.1/", "https://2130706433/", "https://[::1]:443/", "https://[::ffff:10.0.0.1]/"] {
+            assert!(!names_public(refused), "{refused}");
+        }
+        for fine in ["https://push.example/", "https://1.1.1.1:8443/", "https://[2606:4700::1111]/"] {
+            assert!(names_public(fine), "{fine}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_not_connected_to() {
+        let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let client = public_only(reqwest::Client::builder()).build().expect("a client");
+        let url = format!("http://localhost:{}/", listener.local_addr().expect("bound").port());
+        let error = client.get(url).send().await.expect_err("refused");
+        assert!(is_not_public(&error), "{error:?}");
+    }
+}
