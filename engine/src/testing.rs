@@ -40,7 +40,8 @@ impl World {
 
     /// With application services; the server's is `example.org`.
     pub fn with_appservices(services: impl IntoIterator<Item = Appservice>) -> Self {
-        let lifetimes = [LIFETIME_MS, LIFETIME_MS + MEGOLM_ROTATION_MS, LIFETIME_MS, MINUTES_MS, LIFETIME_MS + OUTBOX_MARGIN_MS];
+        let lifetimes =
+            [LIFETIME_MS, LIFETIME_MS + MEGOLM_ROTATION_MS, LIFETIME_MS, MINUTES_MS, LIFETIME_MS + OUTBOX_MARGIN_MS];
         let retentions = lifetimes.into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
         let server = Server {
             name: owned_server_name!("example.org"),

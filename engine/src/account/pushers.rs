@@ -105,11 +105,7 @@ pub fn set_pusher(cx: &Cx<'_>, command: &SetPusher) -> Decided<()> {
         tables::PUSHER_USERS.delete(&mut draft.batch, &(name, user));
         return Ok(draft.commit(()));
     };
-    let row = PusherRow {
-        device_id: command.requester.device_id.clone(),
-        updated: cx.now(),
-        pusher: check(pusher)?,
-    };
+    let row = PusherRow { device_id: command.requester.device_id.clone(), updated: cx.now(), pusher: check(pusher)? };
     if !tables::PUSHERS.exists(cx.view, &(user, name))? && tables::PUSHERS.count(cx.view, &(user,))? >= PUSHERS_MAX {
         return Err(Reject::forbidden("you have 100 pushers; delete one first").into());
     }

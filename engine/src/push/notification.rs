@@ -138,7 +138,8 @@ pub(super) fn of_counts(cx: &Cx<'_>, target: &Target<'_>) -> Result<Vec<Call>, R
     let mut counts = counts(cx, target.user_id)?.told();
     // All there is to tell: what gateways clear a badge by.
     counts.entry("unread").or_insert(0);
-    let notification = Notification { prio: "low", counts, devices: devices(pushers.iter(), None), ..Notification::default() };
+    let notification =
+        Notification { prio: "low", counts, devices: devices(pushers.iter(), None), ..Notification::default() };
     Ok(call(&pushers, &notification).into_iter().collect())
 }
 
@@ -169,8 +170,7 @@ fn devices<'a>(
 /// The call, if it is for any device. All pushers of one gateway have one URL.
 fn call(pushers: &[HttpPusher], notification: &Notification<'_>) -> Option<Call> {
     let url = pushers.first().filter(|_| !notification.devices.is_empty())?.url.clone();
-    let devices =
-        notification.devices.iter().map(|device| (device.app_id.to_owned(), device.pushkey.to_owned())).collect();
+    let devices = notification.devices.iter().map(|device| (device.app_id.to_owned(), device.pushkey.to_owned())).collect();
     Some(Call { url, body: raw(&Body { notification }), devices })
 }
 

@@ -64,8 +64,7 @@ fn whoever_has_not_read_what_expires_is_told() {
     world.advance(1_000);
     world.say(&ada, &room_id, "two");
     let receipt = Receipt { receipt_type: "m.read.private".to_owned(), event_id: one, thread_id: None };
-    let command =
-        SetReceipts { user_id: bob.user_id.clone(), room_id: room_id.clone(), receipts: vec![receipt] };
+    let command = SetReceipts { user_id: bob.user_id.clone(), room_id: room_id.clone(), receipts: vec![receipt] };
     world.run(|cx| set_receipts(cx, &command)).expect("read");
     let before = (told(&world, &ada), told(&world, &bob), told(&world, &eve));
     assert_eq!((count(&world, &bob, &room_id), count(&world, &eve, &room_id)), (1, 3));

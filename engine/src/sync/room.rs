@@ -79,8 +79,9 @@ impl Rooms<'_> {
             && room.state.is_empty()
             && room.ephemeral.is_empty()
             && room.account_data.is_empty();
-        // Receipts of one's own are news even when they are of another kind than the filter lets pass: counts changed.
-        let counted = self.scope.receipts.contains(room_id);
+        // Receipts of one's own are news even when they are of another kind than the filter lets pass: counts changed. Past what the
+        // change index reaches back to, they may have (D7).
+        let counted = self.scope.slow || self.scope.receipts.contains(room_id);
         Ok((whole || !quiet || counted).then_some(room))
     }
 

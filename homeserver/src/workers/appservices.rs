@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::tables::{AppserviceReceiptRow, AppserviceToDeviceRow};
 use engine::sync::Ephemeral as _;
+use engine::tables::{AppserviceReceiptRow, AppserviceToDeviceRow};
 use engine::{Cx, Interest, Stop, outbox};
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -105,7 +105,8 @@ async fn send_next(app: &App, service: &str, told: &mut Told) -> Result<bool, Se
         }
     };
     let held = told.held.insert((events, version));
-    let number = app.run(|cx| outbox::open_transaction(cx, service, !held.0.is_empty())).await.map_err(SendError::Journal)?;
+    let number =
+        app.run(|cx| outbox::open_transaction(cx, service, !held.0.is_empty())).await.map_err(SendError::Journal)?;
     if let Some(number) = number {
         let transaction = app.read(|cx| outbox::read_transaction(cx, service, number)).map_err(SendError::Journal)?;
         let older = app.server.appservices.get(service).is_some_and(|service| service.older_ephemeral);

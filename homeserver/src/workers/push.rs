@@ -66,7 +66,8 @@ impl<'a> Gateway<'a> {
     /// [`GatewayError`], a sentence for whoever set the pusher.
     pub fn new(app: &'a App, url: &str) -> Result<Self, GatewayError> {
         let url = Url::parse(url).map_err(|_| GatewayError::Form)?;
-        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        let plain =
+            url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
         if url.path() != PATH || !plain {
             return Err(GatewayError::Form);
         }
@@ -134,7 +135,9 @@ pub async fn run(app: App) {
                     }
                 }
             }
-            Err(error) => tracing::error!(cause = error.cause(), "the queue for push gateways cannot be read; trying again later"),
+            Err(error) => {
+                tracing::error!(cause = error.cause(), "the queue for push gateways cannot be read; trying again later")
+            }
         }
         tokio::select! {
             woken = waiter.wait(app.clock.deadline(IDLE)) => {

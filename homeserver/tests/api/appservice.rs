@@ -71,8 +71,7 @@ impl Service {
         let status = Arc::new(AtomicU16::new(200));
         let (sender, received) = mpsc::unbounded_channel();
         let (server, asked) = (Arc::default(), Arc::default());
-        let shared =
-            Shared { status: Arc::clone(&status), sender, server: Arc::clone(&server), asked: Arc::clone(&asked) };
+        let shared = Shared { status: Arc::clone(&status), sender, server: Arc::clone(&server), asked: Arc::clone(&asked) };
         let router = Router::new()
             .route("/_matrix/app/v1/transactions/{id}", put(transaction))
             .route("/_matrix/app/v1/users/{name}", get(query))
@@ -277,7 +276,13 @@ async fn a_service_makes_the_users_and_rooms_that_are_asked_for() {
     alice.get("/_matrix/client/v3/directory/room/%23desk_nowhere:localhost").await.is_error(404, "M_NOT_FOUND");
     assert_eq!(
         *service.asked.lock().expect("whole"),
-        ["@desk_ann:localhost", "@desk_nobody:localhost", "#desk_tea:localhost", "#desk_cake:localhost", "#desk_nowhere:localhost"]
+        [
+            "@desk_ann:localhost",
+            "@desk_nobody:localhost",
+            "#desk_tea:localhost",
+            "#desk_cake:localhost",
+            "#desk_nowhere:localhost"
+        ]
     );
 }
 
@@ -288,7 +293,8 @@ async fn a_ping_says_what_is_wrong() {
     let registration = service.registration();
     let other = |id: &str, url: &str| {
         let text = registration.replace("id: desk", &format!("id: {id}")).replace("as-secret", &format!("as-{id}"));
-        let text = text.replace("sender_localpart: desk", &format!("sender_localpart: {id}")).replace("'@desk", &format!("'@{id}"));
+        let text =
+            text.replace("sender_localpart: desk", &format!("sender_localpart: {id}")).replace("'@desk", &format!("'@{id}"));
         text.replace(&format!("http://127.0.0.1:{}", service.port), url)
     };
     let server = Server::start_with(|config| {

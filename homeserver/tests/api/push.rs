@@ -259,7 +259,8 @@ async fn push_rules_are_refused_where_they_cannot_stand() {
     ada.put(&rule("override", "two?after=one"), body.clone()).await.ok();
     ada.put(&rule("override", "one?after=two"), body.clone()).await.ok();
     let rules = ada.get("/_matrix/client/v3/pushrules/").await.ok();
-    let ids: Vec<_> = rules["global"]["override"].as_array().expect("a list").iter().take(3).map(|rule| &rule["rule_id"]).collect();
+    let ids: Vec<_> =
+        rules["global"]["override"].as_array().expect("a list").iter().take(3).map(|rule| &rule["rule_id"]).collect();
     assert_eq!(ids, [".m.rule.master", "two", "one"]);
     assert_eq!(ada.get("/_matrix/client/v3/pushrules/global/").await.ok()["override"], rules["global"]["override"]);
     ada.put(&rule("override", "three?before=nowhere"), body.clone()).await.is_error(400, "M_UNKNOWN");

@@ -15,7 +15,8 @@ fn placed(puts: &[(&str, Option<&str>, Option<&str>)]) -> Result<Vec<String>, Re
     let ada = world.user("ada", UserKind::Plain, "ADA").user_id;
     for (name, after, before) in puts {
         let id = |name: &&str| if name.starts_with('.') { (*name).to_owned() } else { format!("@{name}:x") };
-        let change = PushRuleChange::Put { rule: sender_rule(name), after: after.as_ref().map(id), before: before.as_ref().map(id) };
+        let change =
+            PushRuleChange::Put { rule: sender_rule(name), after: after.as_ref().map(id), before: before.as_ref().map(id) };
         world.run(|cx| change_push_rules(cx, &ChangePushRules { user_id: ada.clone(), change: change.clone() }))?;
     }
     let rules = world.read(|cx| push_rules(cx, &ada)).expect("reads");
@@ -74,19 +75,14 @@ fn a_rule_that_is_put_again_stays_on_or_off_and_predefined_ones_stay_what_they_a
 
     let master = PredefinedOverrideRuleId::Master.to_string();
     let mine = NewPushRule::Override(NewConditionalPushRule::new(master.clone(), vec![], vec![]));
-    assert!(matches!(
-        change(PushRuleChange::Put { rule: mine, after: None, before: None }),
-        Err(Reject::InvalidParam(_))
-    ));
+    assert!(matches!(change(PushRuleChange::Put { rule: mine, after: None, before: None }), Err(Reject::InvalidParam(_))));
     let slash = NewPushRule::Override(NewConditionalPushRule::new("a/b".to_owned(), vec![], vec![]));
-    assert!(matches!(
-        change(PushRuleChange::Put { rule: slash, after: None, before: None }),
-        Err(Reject::InvalidParam(_))
-    ));
+    assert!(matches!(change(PushRuleChange::Put { rule: slash, after: None, before: None }), Err(Reject::InvalidParam(_))));
     let own = NewPushRule::Override(NewConditionalPushRule::new("own".to_owned(), vec![], vec![Action::Notify]));
     change(PushRuleChange::Put { rule: own, after: None, before: None }).expect("put");
     change(PushRuleChange::Enabled { kind: RuleKind::Override, rule_id: master.clone(), enabled: true }).expect("on");
-    let actions = PushRuleChange::Actions { kind: RuleKind::Override, rule_id: master.clone(), actions: vec![Action::Notify] };
+    let actions =
+        PushRuleChange::Actions { kind: RuleKind::Override, rule_id: master.clone(), actions: vec![Action::Notify] };
     change(actions).expect("set");
     let rules = world.read(|cx| push_rules(cx, &ada)).expect("reads");
     let first: Vec<_> = rules.override_.iter().take(3).map(|rule| (&*rule.rule_id, rule.enabled)).collect();

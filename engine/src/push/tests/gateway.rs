@@ -51,8 +51,7 @@ fn drain(world: &World) {
 
 fn read(world: &World, person: &Person, room_id: &RoomId, event_id: &ruma::EventId) {
     let receipt = Receipt { receipt_type: READ.to_owned(), event_id: event_id.to_owned(), thread_id: None };
-    let command =
-        SetReceipts { user_id: person.user_id.clone(), room_id: room_id.to_owned(), receipts: vec![receipt] };
+    let command = SetReceipts { user_id: person.user_id.clone(), room_id: room_id.to_owned(), receipts: vec![receipt] };
     world.run(|cx| set_receipts(cx, &command)).expect("read");
 }
 
@@ -77,7 +76,8 @@ fn a_gateway_is_told_what_its_pusher_asks_for() {
     let event_id = world.say(&ada, &room_id, "secret");
     let bodies = bodies(&world);
     let pushkey_ts = world.now().as_ms() / 1_000;
-    let device = |pushkey: &str, data: Value| json!({ "app_id": "app", "pushkey": pushkey, "pushkey_ts": pushkey_ts, "data": data });
+    let device =
+        |pushkey: &str, data: Value| json!({ "app_id": "app", "pushkey": pushkey, "pushkey_ts": pushkey_ts, "data": data });
     let mut whole = device("whole", json!({ "default_payload": { "aps": { "mutable-content": 1 } } }));
     whole["tweaks"] = json!({ "sound": "default" });
     assert_eq!(

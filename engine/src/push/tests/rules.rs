@@ -90,8 +90,16 @@ fn each_condition_holds_when_it_should() {
         (is("content.none", Value::Null), json!({ "none": null }), true),
         (is("content.none", Value::Null), json!({}), false),
         (is("content.body", json!("Cake")), text("cake"), false),
-        (is(r"content.m\.relates_to.rel_type", json!("m.replace")), json!({ "m.relates_to": { "rel_type": "m.replace" } }), true),
-        (is(r"content.m.relates_to.rel_type", json!("m.replace")), json!({ "m.relates_to": { "rel_type": "m.replace" } }), false),
+        (
+            is(r"content.m\.relates_to.rel_type", json!("m.replace")),
+            json!({ "m.relates_to": { "rel_type": "m.replace" } }),
+            true,
+        ),
+        (
+            is(r"content.m.relates_to.rel_type", json!("m.replace")),
+            json!({ "m.relates_to": { "rel_type": "m.replace" } }),
+            false,
+        ),
         (holds("content.list", json!("b")), json!({ "list": ["a", "b"] }), true),
         (holds("content.list", json!(2)), json!({ "list": [1, 2] }), true),
         (holds("content.list", json!("c")), json!({ "list": ["a", "b"] }), false),
@@ -131,14 +139,16 @@ fn who_may_not_notify_the_room_does_not() {
         class: crate::class::TEXT,
         expires: world.now(),
     };
-    let verdict = world.read(|cx| Ok::<_, ReadError>(Judge::new(cx, &occasion).by_rules(&rules, &recipient)?)).expect("reads");
+    let verdict =
+        world.read(|cx| Ok::<_, ReadError>(Judge::new(cx, &occasion).by_rules(&rules, &recipient)?)).expect("reads");
     assert_eq!(verdict, None);
 }
 
 #[test]
 fn the_first_rule_that_matches_decides_and_only_if_it_is_on() {
     let text = json!({ "body": "cake" });
-    let pattern = |actions: Value| json!({ "rule_id": "c", "default": false, "enabled": true, "pattern": "cake", "actions": actions });
+    let pattern =
+        |actions: Value| json!({ "rule_id": "c", "default": false, "enabled": true, "pattern": "cake", "actions": actions });
     let simple = |id: &str, actions: Value| json!({ "rule_id": id, "default": false, "enabled": true, "actions": actions });
     let room = |actions| simple("!room0:example.org", actions);
     let sender = |actions| simple("@ada:example.org", actions);
@@ -186,7 +196,12 @@ fn what_is_about_the_room_itself_notifies_as_specified() {
         ("m.room.tombstone", Some(""), json!({ "body": "moved" }), Some(true)),
         ("m.room.tombstone", Some("else"), json!({ "body": "moved" }), None),
         ("m.reaction", None, json!({ "m.relates_to": { "rel_type": "m.annotation", "key": "x" } }), None),
-        ("m.room.message", None, json!({ "body": "* x", "m.mentions": {}, "m.relates_to": { "rel_type": "m.replace" } }), None),
+        (
+            "m.room.message",
+            None,
+            json!({ "body": "* x", "m.mentions": {}, "m.relates_to": { "rel_type": "m.replace" } }),
+            None,
+        ),
         (
             "m.room.message",
             None,
