@@ -26,6 +26,11 @@ fn with(pdu: &Pdu, event_type: &str, state_key: Option<&str>, content: &Value) -
     Pdu { event_type, state_key: state_key.map(str::to_owned), content: to_raw_value(content).unwrap(), ..pdu.clone() }
 }
 
+fn occasion<'a>(world: &World, room_id: &'a ruma::RoomId, pdu: &'a Pdu, joined_count: u64) -> Occasion<'a> {
+    let (stamp, class) = (journal::Stamp::ZERO, crate::class::TEXT);
+    Occasion { room_id, joined_count, pdu, stamp, class, expires: world.now().plus_ms(1_000) }
+}
+
 #[test]
 fn the_rules_read_off_are_the_rules() {
     let text = |body: &str| json!({ "msgtype": "m.text", "body": body });
@@ -64,15 +69,7 @@ fn the_rules_read_off_are_the_rules() {
     for (event_type, state_key, content, notifies, highlights) in cases {
         for joined_count in [2, 3] {
             let pdu = with(&pdu, event_type, state_key, &content);
-            let expires = world.now();
-            let occasion = Occasion {
-                room_id: &room_id,
-                joined_count,
-                pdu: &pdu,
-                stamp: journal::Stamp::ZERO,
-                class: crate::class::TEXT,
-                expires,
-            };
+            let occasion = occasion(&world, &room_id, &pdu, joined_count);
             let (read_off, by_rules): (Option<Verdict>, Option<Verdict>) = world
                 .read(|cx| {
                     let judge = Judge::new(cx, &occasion);
@@ -90,14 +87,7 @@ fn the_rules_read_off_are_the_rules() {
 fn notified(world: &World, room_id: &ruma::RoomId, pdu: &Pdu, recipients: &[&Person]) -> Vec<Notified> {
     let recipients: Vec<_> =
         recipients.iter().map(|person| Recipient { user_id: &person.user_id, display_name: None }).collect();
-    let occasion = Occasion {
-        room_id,
-        joined_count: 2,
-        pdu,
-        stamp: journal::Stamp::ZERO,
-        class: crate::class::TEXT,
-        expires: world.now().plus_ms(1_000),
-    };
+    let occasion = occasion(world, room_id, pdu, 2);
     world.read(|cx| notify_members(&mut Draft::new(*cx), &occasion, &recipients)).unwrap()
 }
 

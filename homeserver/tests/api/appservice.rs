@@ -87,7 +87,8 @@ impl Service {
     fn registration(&self) -> String {
         format!(
             "id: desk\nurl: http://127.0.0.1:{}\nas_token: as-secret\nhs_token: hs-secret\nsender_localpart: desk\n\
-             rate_limited: false\nreceive_ephemeral: true\nnamespaces:\n  users:\n    - {{exclusive: true, regex: '@desk.*'}}\n  aliases:\n    - {{exclusive: true, regex: '#desk.*'}}\n",
+             rate_limited: false\nreceive_ephemeral: true\nnamespaces:\n  users:\n    - {{exclusive: true, regex: '@desk.*'}}\n\
+             \x20 aliases:\n    - {{exclusive: true, regex: '#desk.*'}}\n",
             self.port
         )
     }

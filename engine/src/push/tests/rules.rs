@@ -7,8 +7,8 @@ use journal::ReadError;
 use ruma::push::{AnyPushRuleRef, Ruleset};
 use serde_json::{Value, json};
 
-use super::{scene, with};
-use crate::push::{Occasion, Recipient, Verdict, default_ruleset, evaluate::Judge};
+use super::{occasion, scene, with};
+use crate::push::{Recipient, Verdict, default_ruleset, evaluate::Judge};
 
 /// Ids of a kind's rules, in order. Those of proposals stand in their own tests.
 fn ids<'a>(rules: impl Iterator<Item = AnyPushRuleRef<'a>>) -> Vec<String> {
@@ -48,14 +48,7 @@ fn judged(rules: &Value, event_type: &str, state_key: Option<&str>, content: &Va
     let (world, _, bob, room_id, pdu) = scene();
     let rules: Ruleset = serde_json::from_value(rules.clone()).expect("rules");
     let pdu = with(&pdu, event_type, state_key, content);
-    let occasion = Occasion {
-        room_id: &room_id,
-        joined_count,
-        pdu: &pdu,
-        stamp: journal::Stamp::ZERO,
-        class: crate::class::TEXT,
-        expires: world.now(),
-    };
+    let occasion = occasion(&world, &room_id, &pdu, joined_count);
     let recipient = Recipient { user_id: &bob.user_id, display_name: Some("Robert") };
     world.read(|cx| Ok::<_, ReadError>(Judge::new(cx, &occasion).by_rules(&rules, &recipient)?)).expect("reads")
 }
@@ -131,14 +124,7 @@ fn who_may_not_notify_the_room_does_not() {
     let rules: Ruleset = serde_json::from_value(json!({ "override": [rule(&rules, &json!(["notify"]))] })).expect("rules");
     let recipient = Recipient { user_id: &ada.user_id, display_name: None };
     let pdu = crate::room::Pdu { sender: bob.user_id, ..pdu };
-    let occasion = Occasion {
-        room_id: &room_id,
-        joined_count: 2,
-        pdu: &pdu,
-        stamp: journal::Stamp::ZERO,
-        class: crate::class::TEXT,
-        expires: world.now(),
-    };
+    let occasion = occasion(&world, &room_id, &pdu, 2);
     let verdict =
         world.read(|cx| Ok::<_, ReadError>(Judge::new(cx, &occasion).by_rules(&rules, &recipient)?)).expect("reads");
     assert_eq!(verdict, None);
