@@ -13,7 +13,8 @@ use ruma::{
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
-    Appservice, Cx, Decided, Decision, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Reject, Requester, Server, Stop,
+    Appservice, Cx, Decided, Decision, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Reject, Requester,
+    Server, Stop,
     room::{
         create, membership,
         send::{SendEvent, SendState, send_event, send_state},

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::support::{Server, User, eventually};
+use crate::support::{Server, User, eventually, record};
 
 /// Longer than any machine needs; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,6 +41,7 @@ impl Gateway {
         let answer = Arc::new(Mutex::new((200, json!({ "rejected": [] }))));
         let (sender, received) = mpsc::unbounded_channel();
         let router = Router::new().route("/_matrix/push/v1/notify", post(notify)).with_state((Arc::clone(&answer), sender));
+        let router = record::calls(router);
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { origin, answer, received }
     }

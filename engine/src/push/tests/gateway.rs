@@ -1,18 +1,15 @@
 //! What is queued for push gateways, and what of it is sent.
 
 use ruma::{RoomId, api::client::push::Pusher};
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 
 use super::scene;
 use crate::{
     account::{Pushers, SetPusher, pushers, set_pusher},
     push::{Push, done, due, reject, waiting},
     receipts::{READ, Receipt, SetReceipts, next_end, set_receipts, tell_ends},
-    room::{
-        membership::Action,
-        send::{SendEvent, SendState, send_event, send_state},
-    },
-    testing::{LIFETIME_MS, Person, World},
+    room::membership::Action,
+    testing::{LIFETIME_MS, Person, World, send, state},
 };
 
 const URL: &str = "https://push.example/_matrix/push/v1/notify";
@@ -55,22 +52,10 @@ fn read(world: &World, person: &Person, room_id: &RoomId, event_id: &ruma::Event
     world.run(|cx| set_receipts(cx, &command)).expect("read");
 }
 
-fn state(world: &World, person: &Person, room_id: &RoomId, event_type: &str, content: &Value) {
-    let command = SendState {
-        sender: person.user_id.clone(),
-        room_id: room_id.to_owned(),
-        event_type: event_type.into(),
-        state_key: String::new(),
-        content: to_raw_value(content).expect("JSON"),
-        timestamp: None,
-    };
-    world.run(|cx| send_state(cx, &command)).expect("sent");
-}
-
 #[test]
 fn a_gateway_is_told_what_its_pusher_asks_for() {
     let (world, ada, bob, room_id, _) = scene();
-    state(&world, &ada, &room_id, "m.room.name", &json!({ "name": "Tea" }));
+    state(&world, &ada, &room_id, "m.room.name", "", json!({ "name": "Tea" }));
     set(&world, &bob, "whole", json!({ "url": URL, "default_payload": { "aps": { "mutable-content": 1 } } }));
     set(&world, &bob, "brief", json!({ "url": URL, "format": "event_id_only" }));
     let event_id = world.say(&ada, &room_id, "secret");
@@ -120,7 +105,7 @@ fn devices_that_want_the_same_share_a_call() {
 fn the_content_of_an_encrypted_room_goes_to_no_gateway() {
     let (world, ada, bob, room_id, _) = scene();
     set(&world, &bob, "whole", json!({ "url": URL }));
-    state(&world, &ada, &room_id, "m.room.encryption", &json!({ "algorithm": "m.megolm.v1.aes-sha2" }));
+    state(&world, &ada, &room_id, "m.room.encryption", "", json!({ "algorithm": "m.megolm.v1.aes-sha2" }));
     world.say(&ada, &room_id, "sent in the clear by mistake");
     let [body] = &bodies(&world)[..] else { panic!("one call") };
     assert_eq!(body.get("content"), None);
@@ -206,16 +191,7 @@ fn counts_that_fall_because_events_expire_are_told() {
 fn a_call_that_nobody_took_is_missed() {
     let (world, ada, bob, room_id, _) = scene();
     set(&world, &bob, "key", json!({ "url": URL }));
-    let command = SendEvent {
-        sender: ada.user_id.clone(),
-        device_id: Some(ada.device_id.clone()),
-        room_id: room_id.clone(),
-        event_type: "m.call.invite".into(),
-        txn_id: "call".into(),
-        content: to_raw_value(&json!({ "lifetime": 1 })).expect("JSON"),
-        timestamp: None,
-    };
-    world.run(|cx| send_event(cx, &command)).expect("called");
+    send(&world, &ada, &room_id, "m.call.invite", json!({ "lifetime": 1 }));
     let body = &bodies(&world)[0];
     assert_eq!(body["counts"], json!({ "unread": 3, "missed_calls": 1 }));
     assert_eq!((&body["devices"][0]["tweaks"], &body["prio"]), (&json!({ "sound": "ring" }), &json!("high")));
