@@ -1,4 +1,3 @@
-// Package complement_tests holds conformance tests of our own, on Complement's frame: what its suite asks of no server.
 package complement_tests
 
 import (
@@ -9,10 +8,6 @@ import (
 	"github.com/matrix-org/complement/client"
 	"github.com/matrix-org/complement/helpers"
 )
-
-func TestMain(m *testing.M) {
-	complement.TestMain(m, "vestibule")
-}
 
 // What was answered 200 is there after the container was stopped and started, and the login still holds.
 func TestRestartKeepsEvents(t *testing.T) {

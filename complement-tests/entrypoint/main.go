@@ -1,21 +1,86 @@
 // Command entrypoint is the first process of the image. Complement names the server in SERVER_NAME; Vestibule reads
-// VESTIBULE_SERVER__NAME. It then becomes the server, so that signals reach that.
+// VESTIBULE_SERVER__NAME. Beside Vestibule it does what is a proxy's and an operator's work on the open network: it ends TLS on the
+// port where other servers ask, with a certificate of Complement's own authority, and makes the administrators that tests ask for.
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
+	"os/exec"
+	"os/signal"
 	"syscall"
+	"time"
 )
+
+// Where clients and other servers ask, and where Vestibule listens.
+const (
+	clientAddress     = ":8008"
+	federationAddress = ":8448"
+	vestibuleAddress  = "127.0.0.1:8009"
+)
+
+// How long a connection to Vestibule is kept idle: shorter than Vestibule keeps it, so that no request meets its end.
+const idle = 5 * time.Second
+
+// Connections to Vestibule that wait for the next request.
+const idleMax = 256
 
 func main() {
 	name := os.Getenv("SERVER_NAME")
 	if name == "" {
-		fmt.Fprintln(os.Stderr, "SERVER_NAME is not set: Complement sets it to the server's name")
-		os.Exit(1)
+		fail(errors.New("SERVER_NAME is not set: Complement sets it to the server's name"))
 	}
-	environment := append(os.Environ(), "VESTIBULE_SERVER__NAME="+name)
-	err := syscall.Exec("/vestibule", []string{"vestibule", "serve", "--config", "/vestibule.toml"}, environment)
-	fmt.Fprintln(os.Stderr, "/vestibule:", err)
+	if err := os.Setenv("VESTIBULE_SERVER__NAME", name); err != nil {
+		fail(err)
+	}
+	vestibule := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: vestibuleAddress})
+	vestibule.Transport = &http.Transport{IdleConnTimeout: idle, MaxIdleConnsPerHost: idleMax, DisableCompression: true}
+	clients := &operator{vestibule: vestibule, nonces: map[string]bool{}}
+	go func() { fail(http.ListenAndServe(clientAddress, clients)) }()
+	if authority, err := readAuthority("/complement/ca"); err == nil {
+		go func() { fail(serveOthers(name, authority, vestibule)) }()
+	} else if !os.IsNotExist(err) {
+		fail(err)
+	}
+	os.Exit(run())
+}
+
+// run runs Vestibule until it ends, and passes on the signals that Docker sends. It answers the exit status.
+func run() int {
+	server := vestibuleCommand("serve")
+	server.Stdout, server.Stderr = os.Stdout, os.Stderr
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	if err := server.Start(); err != nil {
+		fail(err)
+	}
+	go func() {
+		for s := range signals {
+			_ = server.Process.Signal(s)
+		}
+	}()
+	_ = server.Wait()
+	return server.ProcessState.ExitCode()
+}
+
+func vestibuleCommand(arguments ...string) *exec.Cmd {
+	return exec.Command("/vestibule", append([]string{"--config", "/vestibule.toml"}, arguments...)...)
+}
+
+func serveOthers(name string, authority *authority, handler http.Handler) error {
+	certificate, err := authority.certify(name)
+	if err != nil {
+		return err
+	}
+	others := http.Server{Addr: federationAddress, Handler: handler, TLSConfig: certificate}
+	return others.ListenAndServeTLS("", "")
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "entrypoint:", err)
 	os.Exit(1)
 }

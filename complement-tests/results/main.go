@@ -1,9 +1,10 @@
 // Command results reads what `go test -json` prints of a conformance run, compares it with the results kept in the repository
 // and shows every change.
 //
-//	go test -json … | go run ./results -kept results.tsv [-update]
+//	go test -json … | go run ./results -kept results.tsv [-whole] [-update]
 //
-// Only tests without subtests are compared: what a test with subtests says follows from them. It ends with the totals, and with
+// Only tests without subtests are compared: what a test with subtests says follows from them, unless it fails by itself. Packages
+// that did not run are left alone; with -whole, they are missed. It ends with the totals and how long each package took, and with
 // exit status 1 if anything differs, for better or worse, so that a change of the results is a change in the repository.
 package main
 
@@ -13,7 +14,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -23,14 +26,23 @@ const lineBytesMax = 16 << 20
 
 type event struct {
 	Action, Package, Test, Output string
+	Elapsed                       float64
 }
 
 // Results are the outcomes (pass, fail or skip) by test, "package<TAB>test".
 type Results map[string]string
 
+// Run is what came out of one run.
+type Run struct {
+	Results Results
+	// Seconds by package.
+	Seconds map[string]float64
+}
+
 // Read takes the outcomes out of a run. Output of tests that failed goes to out.
-func Read(in io.Reader, out io.Writer) (Results, error) {
+func Read(in io.Reader, out io.Writer) (Run, error) {
 	results, output, broken := Results{}, map[string][]string{}, []string(nil)
+	seconds := map[string]float64{}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, lineBytesMax)
 	for lines.Scan() {
@@ -44,6 +56,9 @@ func Read(in io.Reader, out io.Writer) (Results, error) {
 		case e.Action == "output":
 			output[test] = append(output[test], e.Output)
 		case e.Action == "pass" || e.Action == "fail" || e.Action == "skip":
+			if e.Test == "" {
+				seconds[e.Package] += e.Elapsed
+			}
 			if e.Test != "" {
 				results[test] = e.Action
 			} else if e.Action == "fail" {
@@ -55,30 +70,42 @@ func Read(in io.Reader, out io.Writer) (Results, error) {
 			delete(output, test)
 		}
 	}
-	leaves := results.leaves()
+	run := Run{results.leaves(), seconds}
 	for _, pkg := range broken {
-		if !leaves.anyFailed(pkg) {
-			return leaves, fmt.Errorf("%s failed as a whole: it did not build, or ended early", pkg)
+		if !run.Results.anyFailed(pkg) {
+			return run, fmt.Errorf("%s failed as a whole: it did not build, or ended early", pkg)
 		}
 	}
-	return leaves, lines.Err()
+	return run, lines.Err()
 }
 
 func (r Results) leaves() Results {
-	parents := map[string]bool{}
-	for test := range r {
+	parents, explained := map[string]bool{}, map[string]bool{}
+	for test, outcome := range r {
 		for end := strings.LastIndexByte(test, '/'); end > strings.IndexByte(test, '\t'); end = strings.LastIndexByte(test[:end], '/') {
 			parents[test[:end]] = true
+			explained[test[:end]] = explained[test[:end]] || outcome == "fail"
 		}
 	}
 	leaves := Results{}
 	for test, outcome := range r {
 		// A test that fails although all its subtests pass has something of its own to say.
-		if !parents[test] {
+		if !parents[test] || (outcome == "fail" && !explained[test]) {
 			leaves[test] = outcome
 		}
 	}
 	return leaves
+}
+
+// of keeps the outcomes of packages that pass the test.
+func (r Results) of(wanted func(pkg string) bool) Results {
+	some := Results{}
+	for test, outcome := range r {
+		if wanted(test[:strings.IndexByte(test, '\t')]) {
+			some[test] = outcome
+		}
+	}
+	return some
 }
 
 func (r Results) anyFailed(pkg string) bool {
@@ -133,35 +160,40 @@ func (r Results) String() string {
 func main() {
 	path := flag.String("kept", "results.tsv", "the results kept in the repository")
 	update := flag.Bool("update", false, "write the results of this run to that file")
+	whole := flag.Bool("whole", false, "miss packages that did not run")
 	flag.Parse()
-	now, err := Read(os.Stdin, os.Stdout)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "results:", err)
-		os.Exit(1)
+	run, err := Read(os.Stdin, os.Stdout)
+	check(err)
+	text, err := os.ReadFile(*path)
+	if !os.IsNotExist(err) {
+		check(err)
 	}
-	counts := map[string]int{}
-	for _, outcome := range now {
-		counts[outcome]++
-	}
-	kept, err := os.ReadFile(*path)
-	if err != nil && !os.IsNotExist(err) {
-		fmt.Fprintln(os.Stderr, "results:", err)
-		os.Exit(1)
-	}
-	changes := Diff(Parse(string(kept)), now)
+	kept := Parse(string(text))
+	left := kept.of(func(pkg string) bool { _, ran := run.Seconds[pkg]; return !ran && !*whole })
+	changes := Diff(kept.of(func(pkg string) bool { _, ran := run.Seconds[pkg]; return ran || *whole }), run.Results)
 	for _, change := range changes {
 		fmt.Println(change)
 	}
 	fmt.Printf("%d changes against %s\n", len(changes), *path)
-	fmt.Printf("%d passed, %d failed, %d skipped\n", counts["pass"], counts["fail"], counts["skip"])
-	if *update {
-		if err := os.WriteFile(*path, []byte(now.String()), 0o644); err != nil {
-			fmt.Fprintln(os.Stderr, "results:", err)
-			os.Exit(1)
-		}
-		return
+	counts := map[string]int{}
+	for _, outcome := range run.Results {
+		counts[outcome]++
 	}
-	if len(changes) > 0 {
+	fmt.Printf("%d passed, %d failed, %d skipped\n", counts["pass"], counts["fail"], counts["skip"])
+	for _, pkg := range slices.Sorted(maps.Keys(run.Seconds)) {
+		fmt.Printf("%6.1f s  %s\n", run.Seconds[pkg], pkg)
+	}
+	if *update {
+		maps.Copy(left, run.Results)
+		check(os.WriteFile(*path, []byte(left.String()), 0o644))
+	} else if len(changes) > 0 {
+		os.Exit(1)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "results:", err)
 		os.Exit(1)
 	}
 }

@@ -13,14 +13,18 @@ const run = `{"Action":"run","Package":"p","Test":"TestA"}
 {"Action":"pass","Package":"p","Test":"TestA/two"}
 {"Action":"fail","Package":"p","Test":"TestA"}
 {"Action":"skip","Package":"p","Test":"TestB"}
-{"Action":"fail","Package":"p"}
+{"Action":"fail","Package":"p","Elapsed":1.5}
 `
 
 func TestReadKeepsLeavesAndShowsFailures(t *testing.T) {
 	var out bytes.Buffer
-	results, err := Read(strings.NewReader(run), &out)
+	read, err := Read(strings.NewReader(run), &out)
 	if err != nil {
 		t.Fatal(err)
+	}
+	results := read.Results
+	if read.Seconds["p"] != 1.5 {
+		t.Errorf("got %v", read.Seconds)
 	}
 	want := Results{"p\tTestA/one": "fail", "p\tTestA/two": "pass", "p\tTestB": "skip"}
 	if !reflect.DeepEqual(results, want) {
@@ -31,6 +35,21 @@ func TestReadKeepsLeavesAndShowsFailures(t *testing.T) {
 	}
 	if !reflect.DeepEqual(Parse(results.String()), results) {
 		t.Error("a results file does not read back")
+	}
+}
+
+func TestATestThatFailsByItselfIsKeptBesideItsSubtests(t *testing.T) {
+	all := Results{"p\tTestA": "fail", "p\tTestA/one": "pass", "p\tTestB": "fail", "p\tTestB/one": "fail"}
+	want := Results{"p\tTestA": "fail", "p\tTestA/one": "pass", "p\tTestB/one": "fail"}
+	if got := all.leaves(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestPackagesThatDidNotRunAreLeftAlone(t *testing.T) {
+	kept := Results{"p\tTestA": "pass", "p/q\tTestB": "pass"}
+	if got := kept.of(func(pkg string) bool { return pkg == "p" }); !reflect.DeepEqual(got, Results{"p\tTestA": "pass"}) {
+		t.Errorf("got %v", got)
 	}
 }
 
