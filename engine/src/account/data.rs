@@ -2,7 +2,7 @@
 //! ([spec v1.19, § Client config](https://spec.matrix.org/v1.19/client-server-api/#client-config)).
 
 use journal::ReadError;
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{DeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{
     Map, Value,
@@ -41,7 +41,15 @@ pub fn account_data(cx: &Cx<'_>, user_id: &UserId, event_type: &str) -> Result<B
         return Ok(push_rules::content(&push_rules::push_rules(cx, user_id)?));
     }
     let row = tables::ACCOUNT_DATA.get(cx.view, &(cx.user(user_id), cx.name(event_type)))?;
-    Ok(row.ok_or_else(|| Reject::not_found("there is no account data of this type"))?.value.content)
+    let content = row.map(|row| row.value.content).filter(|content| !is_deleted(content));
+    Ok(content.ok_or_else(|| Reject::not_found("there is no account data of this type"))?)
+}
+
+/// Whether content says that the data has been deleted: `{}` means so, whoever wrote it (MSC3391). The row stays, so that a
+/// device that comes back later is told.
+#[must_use]
+pub fn is_deleted(content: &RawValue) -> bool {
+    content.get().bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"{}")
 }
 
 /// All of the user's account data, the push rules always among it.
@@ -52,6 +60,7 @@ pub fn all_account_data(cx: &Cx<'_>, user_id: &UserId) -> Result<Vec<AccountData
     let rows: Result<Vec<_>, _> =
         tables::ACCOUNT_DATA.scan(cx.view, &(cx.user(user_id),)).map(|row| row.map(|(_, row)| row.value)).collect();
     let mut rows = rows?;
+    rows.retain(|row| !is_deleted(&row.content));
     if rows.iter().all(|row| row.event_type != push_rules::TYPE) {
         let content = push_rules::content(&push_rules::push_rules(cx, user_id)?);
         rows.push(AccountDataRow { event_type: push_rules::TYPE.to_owned(), content });
@@ -72,8 +81,9 @@ pub fn room_account_data(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId, event_
         return Ok(receipts::fully_read_content(&marker.0));
     }
     let key = (cx.user(user_id), cx.room(room_id), cx.name(event_type));
-    let row = tables::ROOM_ACCOUNT_DATA.get(cx.view, &key)?;
-    Ok(row.ok_or_else(|| Reject::not_found("there is no account data of this type for this room"))?.value.content)
+    let content = tables::ROOM_ACCOUNT_DATA.get(cx.view, &key)?.map(|row| row.value.content);
+    let content = content.filter(|content| !is_deleted(content));
+    Ok(content.ok_or_else(|| Reject::not_found("there is no account data of this type for this room"))?)
 }
 
 /// All of the user's account data for a room.
@@ -115,8 +125,8 @@ pub fn set_account_data(cx: &Cx<'_>, command: &NewAccountData) -> Decided<()> {
     if !command.content.get().trim_start().starts_with('{') {
         return Err(Reject::bad_json("account data is a JSON object").into());
     }
-    check_count(cx, command)?;
     let mut draft = Draft::new(*cx);
+    check_count(&mut draft, command)?;
     put_account_data(&mut draft, command);
     Ok(draft.commit(()))
 }
@@ -140,7 +150,32 @@ pub fn put_account_data(draft: &mut Draft<'_>, data: &NewAccountData) {
     }
 }
 
-fn check_count(cx: &Cx<'_>, command: &NewAccountData) -> Result<(), Stop> {
+/// Drafts the end of a device's notification settings
+/// ([spec v1.19, § Client config](https://spec.matrix.org/v1.19/client-server-api/#mlocal_notification_settingsdevice-id), MSC3890).
+pub(super) fn delete_device_settings(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    device_id: &DeviceId,
+) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    for prefix in ["m.local_notification_settings", "org.matrix.msc3890.local_notification_settings"] {
+        let event_type = format!("{prefix}.{device_id}");
+        if tables::ACCOUNT_DATA.exists(cx.view, &(cx.user(user_id), cx.name(&event_type)))? {
+            put_account_data(draft, &deletion(user_id, None, event_type));
+        }
+    }
+    Ok(())
+}
+
+/// What deletes account data of a type (MSC3391).
+#[must_use]
+pub fn deletion(user_id: &UserId, room_id: Option<&RoomId>, event_type: String) -> NewAccountData {
+    let content = RawValue::from_string("{}".to_owned()).unwrap_or_else(|error| unreachable!("`{{}}` is JSON: {error}"));
+    NewAccountData { user_id: user_id.to_owned(), room_id: room_id.map(ToOwned::to_owned), event_type, content }
+}
+
+fn check_count(draft: &mut Draft<'_>, command: &NewAccountData) -> Result<(), Stop> {
+    let cx = draft.cx();
     let (user, name) = (cx.user(&command.user_id), cx.name(&command.event_type));
     let (known, count) = match command.room_id.as_ref().map(|room_id| cx.room(room_id)) {
         Some(room) => (
@@ -149,10 +184,34 @@ fn check_count(cx: &Cx<'_>, command: &NewAccountData) -> Result<(), Stop> {
         ),
         None => (tables::ACCOUNT_DATA.exists(cx.view, &(user, name))?, tables::ACCOUNT_DATA.count(cx.view, &(user,))?),
     };
-    if !known && count >= ACCOUNT_DATA_MAX {
+    if !known && count >= ACCOUNT_DATA_MAX && !make_room(draft, command)? {
         return Err(Reject::forbidden("you have 1,000 types of account data; use one of them").into());
     }
     Ok(())
+}
+
+/// Drafts the end of what has been deleted; says whether there was any.
+fn make_room(draft: &mut Draft<'_>, command: &NewAccountData) -> Result<bool, ReadError> {
+    let cx = draft.cx();
+    let (user, mut made) = (cx.user(&command.user_id), false);
+    if let Some(room_id) = &command.room_id {
+        for found in tables::ROOM_ACCOUNT_DATA.scan(cx.view, &(user, cx.room(room_id))) {
+            let (key, row) = found?;
+            if is_deleted(&row.value.content) {
+                tables::ROOM_ACCOUNT_DATA.delete(&mut draft.batch, &key);
+                made = true;
+            }
+        }
+        return Ok(made);
+    }
+    for found in tables::ACCOUNT_DATA.scan(cx.view, &(user,)) {
+        let (key, row) = found?;
+        if is_deleted(&row.value.content) {
+            tables::ACCOUNT_DATA.delete(&mut draft.batch, &key);
+            made = true;
+        }
+    }
+    Ok(made)
 }
 
 /// Records that open a crypto identity (reference/newcomer.md, trap 12).

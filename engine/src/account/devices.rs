@@ -3,7 +3,7 @@
 use journal::ReadError;
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{DEVICES_MAX, PARTICIPANT_DEVICES_MAX, pushers, tokens};
+use super::{DEVICES_MAX, PARTICIPANT_DEVICES_MAX, data, pushers, tokens};
 use crate::{
     Cx, Decided, Draft, Reject, Requester, Stop, keys,
     tables::{self, DeviceRow, UserKind},
@@ -155,6 +155,7 @@ pub fn delete_device(draft: &mut Draft<'_>, user_id: &UserId, device_id: &Device
     tables::DEVICES.delete(&mut draft.batch, &key);
     tokens::delete_tokens(draft, user_id, device_id, &[])?;
     pushers::delete_of(draft, user_id, Some(device_id))?;
+    data::delete_device_settings(draft, user_id, device_id)?;
     keys::delete_device(draft, user_id, device_id)?;
     draft.wake(user_id);
     Ok(())

@@ -24,8 +24,8 @@ use ruma::OwnedDeviceId;
 
 pub use authenticate::{Authenticated, Credentials, authenticate, check_requester};
 pub use data::{
-    NewAccountData, account_data, all_account_data, all_room_account_data, delete_tag, is_server_controlled,
-    put_account_data, put_tag, room_account_data, set_account_data, tags,
+    NewAccountData, account_data, all_account_data, all_room_account_data, delete_tag, deletion, is_deleted,
+    is_server_controlled, put_account_data, put_tag, room_account_data, set_account_data, tags,
 };
 pub(crate) use devices::delete_all_but as delete_all_devices_but;
 pub use devices::{

@@ -306,7 +306,7 @@ fn account_data_and_tags_are_told_to_sync() {
         let command = NewAccountData { user_id: alice.clone(), room_id, event_type: event_type.to_owned(), content };
         world.run(|cx| set_account_data(cx, &command))
     };
-    set(None, "m.direct", "{}").expect("set");
+    set(None, "m.direct", r#"{"@bob:example.org":[]}"#).expect("set");
     set(Some(room.clone()), "org.example", r#"{"a":1}"#).expect("set");
     assert!(matches!(set(None, "m.direct", "[]"), Err(Reject::BadJson(_))));
     assert!(matches!(

@@ -32,6 +32,7 @@ pub fn default_ruleset(user_id: &UserId) -> Ruleset {
     }
     rules.override_ = override_;
     rules.content.insert(contains_user_name(user_id));
+    super::polls::add(&mut rules);
     rules
 }
 

@@ -129,10 +129,8 @@ impl<'a> Judge<'a> {
             TimelineEventType::Reaction => None,
             _ if edit => None,
             TimelineEventType::CallInvite => Some(Verdict::new(false, Some("ring".into()))),
-            TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted if self.occasion.joined_count == 2 => {
-                loud(false)
-            }
-            TimelineEventType::RoomMessage | TimelineEventType::RoomEncrypted => quiet(false),
+            event_type if notifies(event_type) && self.occasion.joined_count == 2 => loud(false),
+            event_type if notifies(event_type) => quiet(false),
             _ => None,
         })
     }
@@ -194,6 +192,17 @@ impl<'a> Judge<'a> {
         };
         self.flat.get_or_init(flatten).as_ref()
     }
+}
+
+/// Whether events of this type notify whoever is in the room.
+fn notifies(event_type: &TimelineEventType) -> bool {
+    matches!(
+        event_type,
+        TimelineEventType::RoomMessage
+            | TimelineEventType::RoomEncrypted
+            | TimelineEventType::UnstablePollStart
+            | TimelineEventType::UnstablePollEnd
+    )
 }
 
 fn verdict_of(actions: &[Action]) -> Option<Verdict> {

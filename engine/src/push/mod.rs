@@ -7,6 +7,7 @@ mod defaults;
 mod evaluate;
 mod gateway;
 mod notification;
+mod polls;
 #[cfg(test)]
 mod tests;
 

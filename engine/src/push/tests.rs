@@ -62,6 +62,9 @@ fn the_rules_read_off_are_the_rules() {
         ("m.room.tombstone", Some(""), json!({ "body": "moved" }), true, true),
         ("m.room.topic", Some(""), json!({ "topic": "x" }), false, false),
         ("m.call.invite", None, json!({ "lifetime": 1 }), true, false),
+        ("org.matrix.msc3381.poll.start", None, json!({ "m.text": "lunch?" }), true, false),
+        ("org.matrix.msc3381.poll.end", None, json!({ "m.text": "lunch" }), true, false),
+        ("org.matrix.msc3381.poll.response", None, json!({ "answers": ["1"] }), false, false),
         ("org.example.custom", None, json!({ "body": "x" }), false, false),
     ];
     let (world, _, bob, room_id, pdu) = scene();

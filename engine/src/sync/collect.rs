@@ -12,7 +12,7 @@ use super::{
     window::Audience,
 };
 use crate::{
-    Cx, Stop, keys, push, receipts,
+    Cx, Stop, account, keys, push, receipts,
     room::{basic_event, ignored_users, joined_members, joined_rooms, sent_event, shares_room},
     tables, to_device,
 };
@@ -182,7 +182,9 @@ fn account_data(cx: &Cx<'_>, request: &SyncRequest<'_>, scope: &Scope, collected
         let data = row.value;
         has_rules |= data.event_type == "m.push_rules";
         let new = row.version >= since && (scope.everything() || scope.account_data.contains(&data.event_type));
-        if new && filter.includes_type(&data.event_type) {
+        // What is gone is news only to who may have had it.
+        let told = new && (scope.since.is_some() || !account::is_deleted(&data.content));
+        if told && filter.includes_type(&data.event_type) {
             collected.account_data.push(basic_event(&data.event_type, &data.content));
         }
     }

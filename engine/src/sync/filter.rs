@@ -5,7 +5,7 @@
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 
-use crate::room::Pdu;
+use crate::room::{Pdu, relation_of};
 
 /// Events a timeline has when the filter does not say.
 const TIMELINE_LIMIT_DEFAULT: usize = 10;
@@ -94,6 +94,12 @@ pub struct EventFilter {
     /// Only events that something from one of these senders relates to.
     #[serde(default, alias = "io.element.relation_senders")]
     pub related_by_senders: Option<Vec<OwnedUserId>>,
+    /// Only events that relate to another in one of these ways (MSC3874).
+    #[serde(default, rename = "org.matrix.msc3874.rel_types")]
+    pub rel_types: Option<Vec<String>>,
+    /// No events that relate to another in one of these ways (MSC3874).
+    #[serde(default, rename = "org.matrix.msc3874.not_rel_types")]
+    pub not_rel_types: Vec<String>,
 }
 
 impl RoomFilter {
@@ -141,12 +147,22 @@ impl EventFilter {
             && self.senders.as_ref().is_none_or(|senders| senders.iter().any(|other| other == sender))
     }
 
-    /// Whether the event passes. Relations are asked about elsewhere: they are in the store.
+    /// Whether the event passes. What relates to it is asked about elsewhere: that is in the store.
     #[must_use]
     pub fn includes(&self, pdu: &Pdu) -> bool {
         self.includes_sender(&pdu.sender)
             && (self.types.is_none() && self.not_types.is_empty() || self.includes_type(&pdu.event_type.to_string()))
             && self.contains_url.is_none_or(|wanted| wanted == has_url(pdu))
+            && self.includes_relation(pdu)
+    }
+
+    fn includes_relation(&self, pdu: &Pdu) -> bool {
+        if self.rel_types.is_none() && self.not_rel_types.is_empty() {
+            return true;
+        }
+        let rel_type = relation_of(pdu).map(|relation| relation.rel_type);
+        let among = |types: &[String]| rel_type.as_ref().is_some_and(|rel_type| types.contains(rel_type));
+        self.rel_types.as_deref().is_none_or(among) && !among(&self.not_rel_types)
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     window::{Audience, Window},
 };
 use crate::{
-    Cx, Stop, receipts,
+    Cx, Stop, account, receipts,
     room::{self, Viewer, basic_event},
     tables,
 };
@@ -175,13 +175,15 @@ impl Rooms<'_> {
         if filter.is_shut() || !filter.includes_room(room_id) || (!compare && named.is_none()) {
             return Ok(Vec::new());
         }
+        let first = since.is_none();
         let since = since.map_or(Seq::ZERO, |since| since.seq);
         let mut events = Vec::new();
         for found in tables::ROOM_ACCOUNT_DATA.scan(cx.view, &(cx.user(user_id), cx.room(room_id))) {
             let row = found?.1;
             let data = row.value;
             let new = row.version >= since && (compare || named.is_some_and(|named| named.contains(&data.event_type)));
-            if new && filter.includes_type(&data.event_type) {
+            let told = new && !(first && account::is_deleted(&data.content));
+            if told && filter.includes_type(&data.event_type) {
                 events.push(basic_event(&data.event_type, &data.content));
             }
         }

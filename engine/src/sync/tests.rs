@@ -293,6 +293,38 @@ fn who_is_ignored_is_not_heard() {
     assert_eq!(since(&world, &bob, &next(&answer))["rooms"].get("invite"), None, "nor heard of");
 }
 
+#[test]
+fn deleted_account_data_is_told_to_who_knew_it_and_then_never_was() {
+    let (world, ada, _, room_id) = pair();
+    let put = |room_id: Option<&RoomId>, event_type: &str, content: Option<Value>| {
+        let mut data = crate::account::deletion(&ada.user_id, room_id, event_type.to_owned());
+        if let Some(content) = content {
+            data.content = to_raw_value(&content).unwrap();
+        }
+        world.run(|cx| crate::account::set_account_data(cx, &data)).unwrap();
+    };
+    for room_id in [None, Some(&*room_id)] {
+        put(room_id, "org.example", Some(json!({ "a": 1 })));
+    }
+    let before = next(&first(&world, &ada));
+    for room_id in [None, Some(&*room_id)] {
+        put(room_id, "org.example", None);
+    }
+    let gone = json!([{ "type": "org.example", "content": {} }]);
+    let told = since(&world, &ada, &before);
+    assert_eq!(told["account_data"]["events"], gone);
+    assert_eq!(joined(&told, &room_id)["account_data"]["events"], gone);
+    let anew = first(&world, &ada).to_string();
+    assert!(!anew.contains("org.example"), "{anew}");
+    let read = world.read(|cx| crate::account::account_data(cx, &ada.user_id, "org.example").map(drop));
+    assert!(matches!(read, Err(crate::Stop::Reject(crate::Reject::NotFound(_)))));
+    // A device's settings go with it.
+    let phone = world.device(&ada.user_id, "PHONE");
+    put(None, "m.local_notification_settings.PHONE", Some(json!({ "is_silenced": true })));
+    world.run(|cx| crate::account::logout(cx, &phone.requester())).unwrap();
+    assert!(!first(&world, &ada).to_string().contains("local_notification_settings"));
+}
+
 fn read(
     world: &World,
     person: &Person,

@@ -88,6 +88,27 @@ fn pages_join_without_a_seam_in_both_directions() {
 }
 
 #[test]
+fn pages_are_filtered_by_how_their_events_relate() {
+    let (world, ada, bob, room_id) = pair();
+    let root = world.say(&ada, &room_id, "root");
+    let relates_to = |rel_type: &str| json!({ "rel_type": rel_type, "event_id": root, "key": "+" });
+    for (body, rel_type) in [("in the thread", "m.thread"), ("about it", "m.reference")] {
+        let content = json!({ "msgtype": "m.text", "body": body, "m.relates_to": relates_to(rel_type) });
+        send(&world, &bob, &room_id, "m.room.message", content);
+    }
+    let found = |filter: Value| {
+        let mut filter = filter;
+        filter["types"] = json!(["m.room.message"]);
+        bodies(&page(&world, &ada, &room_id, None, Direction::Forward, 9, filter).unwrap().events)
+    };
+    let (only, without) = ("org.matrix.msc3874.rel_types", "org.matrix.msc3874.not_rel_types");
+    assert_eq!(found(json!({ only: ["m.thread"] })), ["in the thread"]);
+    assert_eq!(found(json!({ without: ["m.thread"] })), ["root", "about it"]);
+    assert_eq!(found(json!({ only: ["m.thread", "m.reference"], without: ["m.thread"] })), ["about it"]);
+    assert_eq!(found(json!({ only: [] })), Vec::<String>::new());
+}
+
+#[test]
 fn past_the_edge_a_page_is_empty_and_the_last() {
     let (world, ada, bob, room_id) = pair();
     world.say(&ada, &room_id, "gone");

@@ -7,11 +7,12 @@ use ruma::api::client::config::{
 };
 use ruma::api::client::tag::{create_tag, delete_tag};
 use ruma::serde::Raw;
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde_json::{json, value::RawValue};
 
+use super::body::{room_id, user_id};
 use crate::app::App;
-use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, json_response};
+use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, empty_response, json_response};
 
 /// This family's calls.
 #[must_use]
@@ -21,6 +22,10 @@ pub fn routes(routes: Routes) -> Routes {
         ["/_matrix/client/r0/user/{user_id}/rooms/{room_id}/tags", "/_matrix/client/v3/user/{user_id}/rooms/{room_id}/tags"]
     {
         routes = routes.raw(Method::GET, path, Access::Required, tags);
+    }
+    for path in ["user/{user_id}/account_data/{type}", "user/{user_id}/rooms/{room_id}/account_data/{type}"] {
+        let path = format!("/_matrix/client/unstable/org.matrix.msc3391/{path}");
+        routes = routes.raw(Method::DELETE, &path, Access::Required, delete);
     }
     routes
 }
@@ -102,11 +107,21 @@ async fn set(
     app.run(|cx| account::set_account_data(cx, &command)).await
 }
 
+/// `DELETE …/account_data/{type}`, for the account or for a room (MSC3391).
+async fn delete(app: App, request: RawRequest) -> Answer {
+    let user_id = user_id(&request)?;
+    check_is(&request.requester()?.user_id, &user_id)?;
+    let room_id = if request.param("room_id").is_empty() { None } else { Some(room_id(&request)?) };
+    let event_type = request.param("type").to_owned();
+    check_writable(&event_type)?;
+    let command = account::deletion(&user_id, room_id.as_deref(), event_type);
+    app.run(|cx| account::set_account_data(cx, &command)).await?;
+    Ok(empty_response())
+}
+
 /// `GET /user/{userId}/rooms/{roomId}/tags`: as they were written, where ruma's type would drop what it doesn't know.
 async fn tags(app: App, request: RawRequest) -> Answer {
-    let invalid = || ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the user id or room id is not one");
-    let user_id = UserId::parse(request.param("user_id")).map_err(|_| invalid())?;
-    let room_id = RoomId::parse(request.param("room_id")).map_err(|_| invalid())?;
+    let (user_id, room_id) = (user_id(&request)?, room_id(&request)?);
     check_is(&request.requester()?.user_id, &user_id)?;
     let tags = app.read(|cx| account::tags(cx, &user_id, &room_id))?;
     Ok(json_response(&json!({ "tags": tags })))

@@ -98,7 +98,7 @@ fn account_data(
         for found in tables::ACCOUNT_DATA.scan(cx.view, &(user,)) {
             let row = found?.1;
             has_rules |= row.value.event_type == "m.push_rules";
-            if row.version >= since {
+            if row.version >= since && (scope.since.is_some() || !account::is_deleted(&row.value.content)) {
                 body.extensions.global_account_data.push(basic_event(&row.value.event_type, &row.value.content));
             }
         }
@@ -116,7 +116,7 @@ fn account_data(
         let mut events = Vec::new();
         for found in tables::ROOM_ACCOUNT_DATA.scan(cx.view, &(user, cx.room(room_id))) {
             let row = found?.1;
-            if row.version >= since {
+            if row.version >= since && (known || !account::is_deleted(&row.value.content)) {
                 events.push(basic_event(&row.value.event_type, &row.value.content));
             }
         }
