@@ -43,7 +43,7 @@ pub fn send(cx: &Cx<'_>, command: &SendToDevice) -> Decided<()> {
     }
     let mut draft = Draft::new(*cx);
     tables::TRANSACTIONS.require(&mut draft.batch, &key, None);
-    let row = TransactionRow { event_id: None };
+    let row = TransactionRow::default();
     tables::TRANSACTIONS.put(&mut draft.batch, &key, &row, cx.text_class(), cx.text_expiry());
 
     let mut queued = 0;

@@ -89,6 +89,8 @@ struct Tip {
     stamp: Stamp,
     event_id: OwnedEventId,
     depth: u64,
+    /// Where the id is not its hash.
+    reference_hash: Option<String>,
 }
 
 /// The extremities on disk.
@@ -96,8 +98,12 @@ fn stored_tips(cx: Cx<'_>, room: Name) -> Result<Vec<Tip>, ReadError> {
     let Some(newest) = tables::EXTREMITIES.scan_back(cx.view, &(room,)).next().transpose()? else { return Ok(Vec::new()) };
     let since = newest.1.value.since;
     let tips = tables::EXTREMITIES.scan_from(cx.view, &(room,), &(room, since));
-    tips.map(|found| found.map(|((_, stamp), row)| Tip { stamp, event_id: row.value.event_id, depth: row.value.depth }))
-        .collect()
+    tips.map(|found| {
+        let ((_, stamp), row) = found?;
+        let ExtremityRow { event_id, depth, reference_hash, .. } = row.value;
+        Ok(Tip { stamp, event_id, depth, reference_hash })
+    })
+    .collect()
 }
 
 /// A room while a draft appends to it: the state includes what the draft has appended.
@@ -175,10 +181,11 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             auth_events: Vec::new(),
             depth: 1,
             origin_server_ts: timestamp(cx.now()),
+            named: BTreeMap::new(),
         };
         let pdu = Pdu::build(cx.server, &rules, event)?;
         check_state_independent_auth_rules::<&Pdu>(&rules.authorization, &pdu, |_| None)
-            .map_err(|reason| refused(&reason))?;
+            .map_err(|reason| Reject::BadJson(format!("no room can begin like this: {reason}").into()))?;
         let room_id = if named_after_event {
             OwnedRoomId::try_from(pdu.event_id.as_str().replacen('$', "!", 1))
                 .map_err(|_| Reject::bad_json("this room cannot be given an id"))?
@@ -261,6 +268,7 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
                 auth_events: auth.iter().map(|pdu| pdu.event_id.clone()).collect(),
                 depth: self.tips.iter().map(|tip| tip.depth).max().unwrap_or(0).saturating_add(1),
                 origin_server_ts: timestamp(event.origin_server_ts.map_or(self.cx().now(), |ts| ts.min(self.cx().now()))),
+                named: self.reference_hashes(&auth),
             },
         )?;
         let by_id = |event_id: &EventId| {
@@ -277,6 +285,13 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
         Ok(event_id)
     }
 
+    /// The reference hashes of what an event follows and is allowed by, in room versions that ask for them.
+    fn reference_hashes(&self, auth: &[Rc<Pdu>]) -> BTreeMap<OwnedEventId, String> {
+        let tips = self.tips.iter().filter_map(|tip| Some((tip.event_id.clone(), tip.reference_hash.clone()?)));
+        let auth = auth.iter().filter_map(|pdu| Some((pdu.event_id.clone(), pdu.references.as_ref()?.own.clone())));
+        tips.chain(auth).collect()
+    }
+
     /// Writes what the room follows now. Call it when everything has been appended.
     pub fn finish(self) {
         let Self { draft, room, tips, stored_tips, since, head, guarded_head, last, .. } = self;
@@ -284,8 +299,9 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             for stamp in stored_tips {
                 tables::EXTREMITIES.delete(&mut draft.batch, &(room.name, stamp));
             }
-            for Tip { stamp, event_id, depth } in tips {
-                tables::EXTREMITIES.put(&mut draft.batch, &(room.name, stamp), &ExtremityRow { event_id, depth, since });
+            for Tip { stamp, event_id, depth, reference_hash } in tips {
+                let row = ExtremityRow { event_id, depth, since, reference_hash };
+                tables::EXTREMITIES.put(&mut draft.batch, &(room.name, stamp), &row);
             }
         }
         if let Some(event_id) = head {

@@ -7,6 +7,7 @@ use ruma::{
         create_room::v3::{Request, RoomPreset},
     },
     events::{StateEventType, room::member::MembershipState},
+    room_version_rules::RoomVersionDisposition,
     serde::Raw,
 };
 use serde_json::{Value, json};
@@ -113,10 +114,10 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
     Ok(draft.commit(room_id))
 }
 
-/// The room versions that rooms can be made in.
+/// The room versions that rooms can be made in: all that the specification calls stable.
 #[must_use]
 pub fn supported(version: &RoomVersionId) -> bool {
-    matches!(version, RoomVersionId::V10 | RoomVersionId::V11 | RoomVersionId::V12)
+    version.rules().is_some_and(|rules| rules.disposition == RoomVersionDisposition::Stable)
 }
 
 fn check_limits(request: &Request) -> Result<(), Reject> {

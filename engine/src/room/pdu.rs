@@ -1,12 +1,15 @@
 //! Events as stored and signed: the federation format
 //! ([spec v1.19, Room version 11 § Event format](https://spec.matrix.org/v1.19/rooms/v11/#event-format)).
 
+use std::collections::BTreeMap;
+
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
     RoomId, UserId,
     events::TimelineEventType,
-    room_version_rules::RoomVersionRules,
-    signatures::{hash_and_sign_event, reference_hash},
+    room_version_rules::{EventsReferenceFormatVersion, RoomVersionRules},
+    serde::{Base64, base64::UrlSafe},
+    signatures::{content_hash, hash_and_sign_event, reference_hash},
     state_res::{Event, check_pdu_format},
 };
 use serde::{Deserialize, Serialize};
@@ -47,6 +50,19 @@ pub struct Pdu {
     pub hashes: CanonicalJsonValue,
     /// The server's signature.
     pub signatures: CanonicalJsonValue,
+    /// In room versions 1 and 2, where an id is no hash: its own reference hash, and those of the events it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<References>,
+}
+
+/// Reference hashes in unpadded base64
+/// ([spec v1.19, Room version 1 § Event format](https://spec.matrix.org/v1.19/rooms/v1/#event-format)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct References {
+    /// The event's own.
+    pub own: String,
+    /// Those of the events it follows and is allowed by.
+    pub named: BTreeMap<OwnedEventId, String>,
 }
 
 /// What an event is built from.
@@ -61,6 +77,8 @@ pub(super) struct Unsigned<'a> {
     pub auth_events: Vec<OwnedEventId>,
     pub depth: u64,
     pub origin_server_ts: MilliSecondsSinceUnixEpoch,
+    /// The reference hashes of `prev_events` and `auth_events`, for room versions that name events with them.
+    pub named: BTreeMap<OwnedEventId, String>,
 }
 
 impl Pdu {
@@ -70,13 +88,20 @@ impl Pdu {
     /// `M_TOO_LARGE` over the [size limits](https://spec.matrix.org/v1.19/client-server-api/#size-limits), `M_BAD_JSON` for a
     /// field of the wrong form.
     pub(super) fn build(server: &Server, rules: &RoomVersionRules, event: Unsigned<'_>) -> Result<Self, Reject> {
-        let mut object = event.to_object();
+        let mut object = event.to_object(rules);
+        let chosen = rules.event_format.require_event_id.then(|| chosen_id(server, &object)).transpose()?;
+        if let Some(event_id) = &chosen {
+            object.insert("event_id".to_owned(), CanonicalJsonValue::String(event_id.to_string()));
+        }
         hash_and_sign_event(server.name.as_str(), &server.signing_key, &mut object, &rules.redaction)
             .map_err(|error| format_reject(&error.to_string()))?;
         check_pdu_format(&object, &rules.event_format).map_err(|error| format_reject(&error))?;
         let hash = reference_hash(&object, rules).map_err(|error| format_reject(&error.to_string()))?;
-        let event_id =
-            OwnedEventId::try_from(format!("${hash}")).map_err(|_| Reject::bad_json("this event cannot be given an id"))?;
+        let references = chosen.is_some().then(|| References { own: hash.clone(), named: event.named });
+        let event_id = match chosen {
+            Some(event_id) => event_id,
+            None => id(format!("${hash}"))?,
+        };
         let mut take = |field: &str| object.remove(field).unwrap_or(CanonicalJsonValue::Null);
         Ok(Self {
             event_id,
@@ -92,6 +117,7 @@ impl Pdu {
             redacts: event.redacts.map(ToOwned::to_owned),
             hashes: take("hashes"),
             signatures: take("signatures"),
+            references,
         })
     }
 
@@ -126,9 +152,17 @@ impl Pdu {
 }
 
 impl Unsigned<'_> {
-    fn to_object(&self) -> CanonicalJsonObject {
+    fn to_object(&self, rules: &RoomVersionRules) -> CanonicalJsonObject {
         let text = |text: &str| CanonicalJsonValue::String(text.to_owned());
-        let ids = |ids: &[OwnedEventId]| CanonicalJsonValue::Array(ids.iter().map(|id| text(id.as_str())).collect());
+        let with_hashes = rules.events_reference_format == EventsReferenceFormatVersion::V1;
+        let named = |id: &OwnedEventId| {
+            if !with_hashes {
+                return text(id.as_str());
+            }
+            let hash = self.named.get(id).map(|hash| ("sha256".to_owned(), text(hash)));
+            CanonicalJsonValue::Array(vec![text(id.as_str()), CanonicalJsonValue::Object(hash.into_iter().collect())])
+        };
+        let ids = |ids: &[OwnedEventId]| CanonicalJsonValue::Array(ids.iter().map(named).collect());
         let int =
             |number: u64| CanonicalJsonValue::Integer(ruma::Int::new_saturating(i64::try_from(number).unwrap_or(i64::MAX)));
         let mut object = CanonicalJsonObject::from([
@@ -151,6 +185,17 @@ impl Unsigned<'_> {
         }
         object
     }
+}
+
+/// The id of an event in room versions 1 and 2, where the server chooses it: a hash of all the rest
+/// ([spec v1.19, Room version 1 § Event IDs](https://spec.matrix.org/v1.19/rooms/v1/#event-ids)).
+fn chosen_id(server: &Server, object: &CanonicalJsonObject) -> Result<OwnedEventId, Reject> {
+    let hash = content_hash(object).map_err(|error| format_reject(&error.to_string()))?;
+    id(format!("${}:{}", Base64::<UrlSafe, _>::new(hash.into_inner()), server.name))
+}
+
+fn id(text: String) -> Result<OwnedEventId, Reject> {
+    OwnedEventId::try_from(text).map_err(|_| Reject::bad_json("this event cannot be given an id"))
 }
 
 /// Canonical JSON as text. It is made of strings, integers and maps with string keys: serde_json writes all of it.

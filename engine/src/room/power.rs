@@ -36,6 +36,14 @@ pub fn creators(cx: &Cx<'_>, room: &Room) -> Result<Vec<OwnedUserId>, Stop> {
     Ok(creators)
 }
 
+/// The creators, where nothing limits their power: no power levels name them then.
+///
+/// # Errors
+/// [`Stop::Read`] when the store cannot be read.
+pub fn privileged_creators(cx: &Cx<'_>, room: &Room) -> Result<Vec<OwnedUserId>, Stop> {
+    if room.rules.authorization.explicitly_privilege_room_creators { creators(cx, room) } else { Ok(Vec::new()) }
+}
+
 /// The user's power, and the power that changing this state takes.
 ///
 /// # Errors

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    NewEvent, RoomDraft, aliases,
+    NewEvent, Room, RoomDraft, aliases,
     create::canonical,
     get_room,
     membership::{self, Action, SetMembership},
-    membership_of, redact,
+    membership_of, power, redact,
 };
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop, account, policy,
@@ -104,6 +104,11 @@ pub fn send_state(cx: &Cx<'_>, command: &SendState) -> Decided<OwnedEventId> {
             check_canonical_alias(cx, command)?;
             None
         }
+        StateEventType::RoomCreate => return Err(Reject::bad_json("a room begins once: it has its m.room.create").into()),
+        StateEventType::RoomPowerLevels => {
+            check_power_levels(cx, &room, &content)?;
+            None
+        }
         _ => None,
     };
     let mut draft = Draft::new(*cx);
@@ -168,10 +173,24 @@ impl Transaction {
         Ok(tables::TRANSACTIONS.get(cx.view, &self.key)?.and_then(|row| row.value.event_id))
     }
 
-    /// Remembers what it came to; of two at once, one commits.
+    /// The event that waits because of it.
+    pub(super) fn delayed(&self, cx: &Cx<'_>) -> Result<Option<String>, Stop> {
+        Ok(tables::TRANSACTIONS.get(cx.view, &self.key)?.and_then(|row| row.value.delay_id))
+    }
+
+    /// Remembers the event it sent.
     pub(super) fn record(&self, draft: &mut Draft<'_>, event_id: &OwnedEventId) {
+        self.put(draft, TransactionRow { event_id: Some(event_id.clone()), ..TransactionRow::default() });
+    }
+
+    /// Remembers the event that waits because of it.
+    pub(super) fn record_delayed(&self, draft: &mut Draft<'_>, delay_id: &str) {
+        self.put(draft, TransactionRow { delay_id: Some(delay_id.to_owned()), ..TransactionRow::default() });
+    }
+
+    /// Remembers what it came to; of two at once, one commits.
+    fn put(&self, draft: &mut Draft<'_>, row: TransactionRow) {
         let cx = draft.cx();
-        let row = TransactionRow { event_id: Some(event_id.clone()) };
         tables::TRANSACTIONS.require(&mut draft.batch, &self.key, None);
         tables::TRANSACTIONS.put(&mut draft.batch, &self.key, &row, cx.text_class(), cx.text_expiry());
     }
@@ -233,6 +252,17 @@ fn check_member(cx: &Cx<'_>, command: &SendState) -> Result<Option<OwnedUserId>,
         &SetMembership { sender: command.sender.clone(), room_id: command.room_id.clone(), target, action, reason: None },
     )?;
     Ok(invited)
+}
+
+/// Creators whose power no event limits are not listed among those who have some
+/// ([spec v1.19, Room version 12 § Authorization rules](https://spec.matrix.org/v1.19/rooms/v12/#authorization-rules)).
+fn check_power_levels(cx: &Cx<'_>, room: &Room, content: &CanonicalJsonObject) -> Result<(), Stop> {
+    let Some(users) = content.get("users").and_then(|users| users.as_object()) else { return Ok(()) };
+    let creators = power::privileged_creators(cx, room)?;
+    if creators.iter().any(|creator| users.contains_key(creator.as_str())) {
+        return Err(Reject::bad_json("whoever made this room is not listed in `users`: nothing limits their power").into());
+    }
+    Ok(())
 }
 
 /// Aliases in `m.room.canonical_alias` have to be aliases of this room, unless they were there before.

@@ -57,7 +57,8 @@ fn act(world: &World, sender: &Person, target: &UserId, room_id: &RoomId, action
 
 #[test]
 fn rooms_of_every_supported_version_take_messages() {
-    for version in [RoomVersionId::V10, RoomVersionId::V11, RoomVersionId::V12] {
+    let every = (1..=12).map(|number| RoomVersionId::try_from(number.to_string()).expect("a version"));
+    for version in every {
         let world = World::new();
         let alice = plain(&world, "alice");
         let room_id = room_of(&world, &alice, version.clone());
@@ -68,16 +69,59 @@ fn rooms_of_every_supported_version_take_messages() {
         assert_eq!(named_after_event, version == RoomVersionId::V12, "only version 12 names a room after its first event");
         let create =
             world.read(|cx| state_event(cx, &room_id, &StateEventType::RoomCreate, "")).expect("a read").expect("create");
-        assert_eq!(create.content_field::<String>("creator").is_some(), version == RoomVersionId::V10);
+        let tells_creator = !matches!(version, RoomVersionId::V11 | RoomVersionId::V12);
+        assert_eq!(create.content_field::<String>("creator").is_some(), tells_creator, "{version}");
         assert!(!stored.row.pdu.auth_events.contains(&create.event_id) || version != RoomVersionId::V12);
     }
     let world = World::new();
     let alice = plain(&world, "alice");
     let mut request = Request::new();
-    request.room_version = Some(RoomVersionId::V9);
+    request.room_version = Some(RoomVersionId::try_from("org.example.own").expect("a version"));
     let random_id = RoomId::parse("!random:example.org").expect("a room id");
     let command = CreateRoom { creator: alice.user_id.clone(), random_id, request };
-    assert_eq!(world.run(|cx| create_room(cx, &command)), Err(Reject::UnsupportedRoomVersion("9".into())));
+    assert_eq!(world.run(|cx| create_room(cx, &command)), Err(Reject::UnsupportedRoomVersion("org.example.own".into())));
+}
+
+#[test]
+fn before_version_3_the_server_names_events_and_hashes_what_they_follow() {
+    for version in [RoomVersionId::V1, RoomVersionId::V2] {
+        let world = World::new();
+        let alice = plain(&world, "alice");
+        let room_id = room_of(&world, &alice, version);
+        let stored = |event_id: &OwnedEventId| {
+            world.read(|cx| get_event(cx, &room_id, event_id)).expect("a read").expect("the event").row.pdu
+        };
+        let (one, two) = (stored(&world.say(&alice, &room_id, "one")), stored(&world.say(&alice, &room_id, "two")));
+        assert!(two.event_id.as_str().ends_with(":example.org"), "{}", two.event_id);
+        let hash = one.references.expect("hashes").own;
+        let named = two.references.clone().expect("hashes").named;
+        assert_eq!(named.get(&one.event_id), Some(&hash), "it names what it follows with its hash");
+        assert!(two.auth_events.iter().all(|event_id| named.contains_key(event_id)), "and what allows it");
+        let redact = RedactEvent {
+            sender: alice.user_id.clone(),
+            device_id: None,
+            room_id: room_id.clone(),
+            event_id: two.event_id.clone(),
+            txn_id: "redaction".into(),
+            reason: None,
+        };
+        world.run(|cx| redact_event(cx, &redact)).expect("redacted");
+        assert_eq!(stored(&two.event_id).content.get(), "{}");
+    }
+}
+
+#[test]
+fn a_room_has_one_beginning_and_version_12_does_not_list_its_creators() {
+    let world = World::new();
+    let alice = plain(&world, "alice");
+    for version in [RoomVersionId::V11, RoomVersionId::V12] {
+        let room_id = room_of(&world, &alice, version.clone());
+        let again = set_state(&world, &alice, &room_id, "m.room.create", &json!({ "room_version": "12", "x": 1 }));
+        assert!(matches!(again, Err(Reject::BadJson(_))), "{again:?}");
+        let listed = json!({ "users": { alice.user_id.as_str(): 100 } });
+        let set = set_state(&world, &alice, &room_id, "m.room.power_levels", &listed);
+        assert_eq!(matches!(set, Err(Reject::BadJson(_))), version == RoomVersionId::V12, "{set:?}");
+    }
 }
 
 #[test]

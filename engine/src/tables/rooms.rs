@@ -10,7 +10,7 @@ use crate::{changes::Change, room::Pdu};
 pub static ROOMS: Table<(Name,), RoomRow> = Table::lasting(1, "rooms");
 
 /// `(room, stamp)`: the room's forward extremities. An event deletes those it follows and adds itself, so a quiet room
-/// has one; two events at once leave two, which the next one joins. Keeps what D6 allows: id and depth. In the order they
+/// has one; two events at once leave two, which the next one joins. Keeps what D6 allows: id (or hash) and depth. In the order they
 /// were added, and read from the newest one's `since`: a busy room leaves a deleted row behind for each event, which the
 /// store would have to step over.
 pub static EXTREMITIES: Table<(Name, Stamp), ExtremityRow> = Table::lasting(2, "extremities");
@@ -86,6 +86,9 @@ pub struct ExtremityRow {
     pub depth: u64,
     /// Nothing before this is an extremity any more: the event follows all that there was.
     pub since: Stamp,
+    /// Its reference hash, in room versions 1 and 2: later ones have it as the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_hash: Option<String>,
 }
 
 /// A state event that is current.
@@ -206,11 +209,14 @@ pub struct RelationRow {
 }
 
 /// What a transaction came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransactionRow {
     /// The event it sent; absent for requests that answer `{}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<OwnedEventId>,
+    /// The id of an event that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_id: Option<String>,
 }
 
 /// An event that notifies a user.

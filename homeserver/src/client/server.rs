@@ -40,11 +40,9 @@ async fn capabilities(app: App, request: RawRequest) -> Answer {
         Standing::Host { .. } => json!({ "enabled": true, "disallowed": ["displayname"] }),
         Standing::Participant { .. } => json!({ "enabled": false }),
     };
+    let versions: serde_json::Map<_, _> = (1..=12).map(|version: u8| (version.to_string(), json!("stable"))).collect();
     Ok(json_response(&json!({ "capabilities": {
-        "m.room_versions": {
-            "default": app.server.default_room_version,
-            "available": { "10": "stable", "11": "stable", "12": "stable" },
-        },
+        "m.room_versions": { "default": app.server.default_room_version, "available": versions },
         "m.change_password": { "enabled": !participant },
         "m.set_displayname": { "enabled": plain },
         "m.set_avatar_url": { "enabled": !participant },

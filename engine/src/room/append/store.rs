@@ -78,7 +78,8 @@ impl RoomDraft<'_, '_> {
             tables::RELATIONS.put(batch, &key, &child, class, expires);
         }
         let pdu = Rc::new(row.pdu);
-        self.tips = vec![Tip { stamp, event_id: pdu.event_id.clone(), depth: pdu.depth }];
+        let reference_hash = pdu.references.as_ref().map(|references| references.own.clone());
+        self.tips = vec![Tip { stamp, event_id: pdu.event_id.clone(), depth: pdu.depth, reference_hash }];
         self.last = Some(Rc::clone(&pdu));
         if pdu.state_key.is_some() {
             self.store_state(&pdu, stamp, replaced)?;
