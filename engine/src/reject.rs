@@ -120,6 +120,15 @@ pub enum Reject {
     /// `M_CANNOT_LEAVE_SERVER_NOTICE_ROOM`
     #[error("{0}")]
     CannotLeaveServerNoticeRoom(Message),
+    /// `M_MAX_DELAY_EXCEEDED` (MSC4140)
+    #[error("an event waits {max_delay_ms} ms here at most")]
+    MaxDelayExceeded {
+        /// The longest delay.
+        max_delay_ms: u64,
+    },
+    /// `M_MAX_DELAYED_EVENTS_EXCEEDED` (MSC4140)
+    #[error("you have too many events waiting to be sent; cancel some")]
+    MaxDelayedEventsExceeded,
     /// `M_THREEPID_DENIED`
     #[error("{0}")]
     ThreepidDenied(Message),

@@ -15,6 +15,7 @@ pub mod media;
 pub mod newcomer;
 pub mod passwords;
 pub mod platform;
+pub mod server_keys;
 pub mod start;
 pub mod tasks;
 pub mod widget;

@@ -3,6 +3,8 @@
 pub mod appservices;
 pub mod backups;
 pub mod counts;
+pub mod delayed;
+mod due;
 pub mod expiry;
 pub mod push;
 pub mod sessions;
@@ -14,6 +16,7 @@ pub fn start(app: &App) {
     appservices::start(app);
     backups::start(app);
     app.tasks.spawn(counts::run(app.clone()));
+    app.tasks.spawn(delayed::run(app.clone()));
     app.tasks.spawn(expiry::run(app.clone()));
     app.tasks.spawn(push::run(app.clone()));
     app.tasks.spawn(sessions::run(app.clone()));

@@ -9,6 +9,7 @@ mod visibility;
 
 pub mod aliases;
 pub mod create;
+pub mod delayed;
 pub mod directory;
 pub mod membership;
 pub mod power;

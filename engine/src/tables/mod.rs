@@ -1,7 +1,8 @@
 //! Every table of the server, by area. Ids are never reused: rooms 1–49, accounts 50–99, keys 100–149, sync 150–199,
-//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289, push 290–299.
+//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289, push 290–299, delayed events 330–339.
 
 mod accounts;
+mod delayed;
 mod keys;
 mod media;
 mod outbox;
@@ -12,6 +13,7 @@ mod server;
 mod sync;
 
 pub use accounts::*;
+pub use delayed::*;
 pub use keys::*;
 pub use media::*;
 pub use outbox::*;

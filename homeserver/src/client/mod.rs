@@ -6,6 +6,7 @@ mod appservice;
 mod body;
 mod cross_signing;
 mod dehydrated_device;
+mod delayed;
 mod devices;
 mod directory;
 mod events;
@@ -36,7 +37,7 @@ mod user_directory;
 mod versions;
 
 use crate::http::Routes;
-use crate::platform;
+use crate::{platform, server_keys};
 
 const FAMILIES: &[fn(Routes) -> Routes] = &[
     account::routes,
@@ -44,6 +45,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     appservice::routes,
     cross_signing::routes,
     dehydrated_device::routes,
+    delayed::routes,
     devices::routes,
     directory::routes,
     events::routes,
@@ -73,8 +75,8 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     versions::routes,
 ];
 
-/// All families, and the platform API.
+/// All families, the platform API, and what other servers may ask.
 #[must_use]
 pub fn routes() -> Routes {
-    FAMILIES.iter().fold(platform::routes(Routes::default()), |routes, family| family(routes))
+    FAMILIES.iter().fold(server_keys::routes(platform::routes(Routes::default())), |routes, family| family(routes))
 }

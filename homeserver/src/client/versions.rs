@@ -29,8 +29,12 @@ async fn versions(_: App, _: RawRequest) -> Answer {
             "org.matrix.msc2285.stable": true,
             "org.matrix.msc3916.stable": true,
             "org.matrix.msc3814": true,
+            "org.matrix.msc4140": true,
             "org.matrix.simplified_msc3575": true,
             "org.matrix.msc1763": true,
+            "org.matrix.msc3391": true,
+            "org.matrix.msc3874": true,
+            "org.matrix.msc3890": true,
             "fi.mau.msc2659.stable": true,
         },
     }));

@@ -189,7 +189,9 @@ impl From<Reject> for ApiError {
             Reject::BadJson(_) => (S::BAD_REQUEST, "M_BAD_JSON"),
             Reject::InvalidParam(_) => (S::BAD_REQUEST, "M_INVALID_PARAM"),
             Reject::MissingParam(_) => (S::BAD_REQUEST, "M_MISSING_PARAM"),
-            Reject::Unknown(_) => (S::BAD_REQUEST, "M_UNKNOWN"),
+            Reject::Unknown(_) | Reject::MaxDelayExceeded { .. } | Reject::MaxDelayedEventsExceeded => {
+                (S::BAD_REQUEST, "M_UNKNOWN")
+            }
             Reject::InvalidSignature(_) => (S::BAD_REQUEST, "M_INVALID_SIGNATURE"),
             Reject::UnknownDevice => (S::BAD_REQUEST, "M_UNKNOWN_DEVICE"),
             Reject::UnknownToken { .. } => (S::UNAUTHORIZED, "M_UNKNOWN_TOKEN"),
@@ -229,6 +231,11 @@ impl From<Reject> for ApiError {
                 error.with("retry_after_ms", retry_after_ms).retry_after(retry_after_ms.div_ceil(1_000))
             }
             Reject::WrongRoomKeysVersion { current_version } => error.with("current_version", current_version),
+            // Clients know these codes by the proposal's own members.
+            Reject::MaxDelayExceeded { max_delay_ms } => error
+                .with("org.matrix.msc4140.errcode", "M_MAX_DELAY_EXCEEDED")
+                .with("org.matrix.msc4140.max_delay", max_delay_ms),
+            Reject::MaxDelayedEventsExceeded => error.with("org.matrix.msc4140.errcode", "M_MAX_DELAYED_EVENTS_EXCEEDED"),
             _ => error,
         }
     }

@@ -139,13 +139,13 @@ impl<T> Ruma<T> {
 }
 
 impl<T: IncomingRequest> Ruma<T> {
-    /// Parses; `further` are path arguments that the path in use leaves out at its end.
-    pub(super) fn parse(request: RawRequest, further: &[&str]) -> Result<Self, ApiError> {
+    /// Parses.
+    pub(super) fn parse(request: RawRequest) -> Result<Self, ApiError> {
         let Incoming { mut parts, params, body, requester, address } = request;
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
         }
-        let args: Vec<&str> = params.iter().map(|(_, value)| value.as_str()).chain(further.iter().copied()).collect();
+        let args: Vec<&str> = params.iter().map(|(_, value)| value.as_str()).collect();
         // A call whose fields may all be left out may come without a body: clients join rooms like that.
         let body: &[u8] = if body.is_empty() && parts.method != Method::GET { b"{}" } else { &body };
         let body = T::try_from_http_request(http::Request::from_parts(parts, body), &args)?;

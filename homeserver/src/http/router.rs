@@ -69,28 +69,10 @@ impl Routes {
         Fut: Future<Output = Answer> + Send + 'static,
     {
         self.last = self.endpoints.len();
-        let handler = Arc::new(Handler::Buffered(erase(handler, &[])));
+        let handler = Arc::new(Handler::Buffered(erase(handler)));
         for path in T::PATH_BUILDER.all_paths() {
             self.push(T::METHOD, path, T::Authentication::ACCESS, &handler);
         }
-        self
-    }
-
-    /// The same call at a path that ruma doesn't know; `further` are the path arguments that this path leaves out at its end
-    /// (a state key, say).
-    #[must_use]
-    pub fn ruma_at<T, F, Fut>(mut self, path: &str, further: &'static [&'static str], handler: F) -> Self
-    where
-        T: IncomingRequest + Send + 'static,
-        T::Authentication: Scheme,
-        T::OutgoingResponse: Send,
-        F: Fn(App, Ruma<T>) -> Fut + Copy + Send + Sync + 'static,
-        Fut: Future<Output = Result<T::OutgoingResponse, ApiError>> + Send + 'static,
-    {
-        self.last = self.endpoints.len();
-        let answer = move |app, request| async move { write::<T>(handler(app, request).await?) };
-        let handler = Arc::new(Handler::Buffered(erase(answer, further)));
-        self.push(T::METHOD, path, T::Authentication::ACCESS, &handler);
         self
     }
 
@@ -159,13 +141,13 @@ impl Routes {
 }
 
 /// With [`write`], the only part of a call that is compiled for each of ruma's types.
-fn erase<T, F, Fut>(handler: F, further: &'static [&'static str]) -> Buffered
+fn erase<T, F, Fut>(handler: F) -> Buffered
 where
     T: IncomingRequest + Send + 'static,
     F: Fn(App, Ruma<T>) -> Fut + Copy + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send + 'static,
 {
-    Box::new(move |app, request| match Ruma::<T>::parse(request, further) {
+    Box::new(move |app, request| match Ruma::<T>::parse(request) {
         Err(error) => Box::pin(std::future::ready(Err(error))),
         Ok(request) => Box::pin(handler(app, request)),
     })

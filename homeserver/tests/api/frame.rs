@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::json;
+use ruma::CanonicalJsonObject;
+use ruma::serde::Base64;
+use ruma::signatures::{PublicKeyMap, PublicKeySet, verify_json};
+use serde_json::{Value, json};
 
 use crate::support::{Server, answer, eventually};
 
@@ -30,6 +33,52 @@ async fn unknown_paths_and_methods_are_told_apart() {
     }
     answer(server.request(Method::DELETE, "/_matrix/client/versions")).await.is_error(405, "M_UNRECOGNIZED");
     answer(server.request(Method::PATCH, "/_matrix/client/v3/login")).await.is_error(405, "M_UNRECOGNIZED");
+}
+
+#[tokio::test]
+async fn other_servers_may_ask_for_the_keys() {
+    let server = Server::start().await;
+    let own = server.request(Method::GET, "/_matrix/key/v2/server").send().await.expect("an answer");
+    let text = own.text().await.expect("text");
+    let signed: CanonicalJsonObject = serde_json::from_str(&text).expect("canonical JSON");
+    assert_eq!(serde_json::to_string(&signed).expect("JSON"), text, "what is signed is what is sent");
+    let (id, key) = signed["verify_keys"].as_object().expect("keys").first_key_value().expect("a key");
+    let key = Base64::parse(key.as_object().expect("a key")["key"].as_str().expect("text")).expect("base64");
+    let keys = PublicKeyMap::from([("localhost".to_owned(), PublicKeySet::from([(id.clone(), key)]))]);
+    verify_json(&keys, &signed).expect("it holds");
+
+    let query = async |body: Value| answer(server.request(Method::POST, "/_matrix/key/v2/query").json(&body)).await.ok();
+    let found = query(json!({ "server_keys": { "localhost": {}, "elsewhere.example": {} } })).await;
+    assert_eq!(found["server_keys"][0]["verify_keys"], json!(signed["verify_keys"]));
+    assert_eq!(query(json!({ "server_keys": { "elsewhere.example": {} } })).await, json!({ "server_keys": [] }));
+    let one = answer(server.request(Method::GET, "/_matrix/key/v2/query/localhost")).await.ok();
+    assert_eq!(one["server_keys"].as_array().map(Vec::len), Some(1));
+    answer(server.request(Method::PUT, "/_matrix/key/v2/query")).await.is_error(405, "M_UNRECOGNIZED");
+    let version = answer(server.request(Method::GET, "/_matrix/federation/v1/version")).await.ok();
+    assert_eq!(version["server"]["name"], "Vestibule");
+    answer(server.request(Method::GET, "/_matrix/federation/v1/publicRooms")).await.is_error(404, "M_UNRECOGNIZED");
+}
+
+#[tokio::test]
+async fn the_directory_tells_how_a_room_is_joined() {
+    let server = Server::start().await;
+    let ada = server.register("ada").await;
+    for (preset, rule) in [("public_chat", "public"), ("private_chat", "invite")] {
+        let room_id = ada.create_room(json!({ "preset": preset, "visibility": "public" })).await;
+        let page = answer(server.request(Method::GET, "/_matrix/client/v3/publicRooms")).await.ok();
+        let asked = ada.post("/_matrix/client/v3/publicRooms", json!({ "limit": 10 })).await.ok();
+        assert_eq!(page, asked);
+        let rooms = page["chunk"].as_array().expect("rooms");
+        let room = rooms.iter().find(|room| room["room_id"] == json!(room_id)).expect("the room");
+        assert_eq!(room["join_rule"], rule);
+    }
+    let none = json!({ "filter": { "generic_search_term": "nowhere" } });
+    let found = ada.post("/_matrix/client/v3/publicRooms", none).await.ok();
+    assert_eq!((&found["chunk"], &found["total_room_count_estimate"]), (&json!([]), &json!(0)));
+    let first = answer(server.request(Method::GET, "/_matrix/client/v3/publicRooms?limit=1")).await.ok();
+    let rest = format!("/_matrix/client/v3/publicRooms?since={}", first["next_batch"].as_str().expect("a place"));
+    let rest = answer(server.request(Method::GET, &rest)).await.ok();
+    assert!(rest["prev_batch"].is_string() && rest["chunk"] != first["chunk"]);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod accounts;
 mod appservice;
 mod backup;
 mod bad_input;
+mod delayed;
 mod frame;
 mod keys;
 mod media;
