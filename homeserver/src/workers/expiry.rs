@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use journal::{ClassTable, Epoch, Timestamp};
+
 use crate::app::App;
 use crate::http::ApiError;
 use crate::http::error::until_ms;
@@ -24,7 +26,7 @@ pub struct Sweep {
     pub files: usize,
 }
 
-/// Sweeps until the server ends: whenever an epoch ends, and as often as `retention.sweep` says.
+/// Sweeps until the server ends: whenever an epoch ends, and at least as often as `retention.sweep` says.
 pub async fn run(app: App) {
     loop {
         let pause = match sweep(&app).await {
@@ -75,8 +77,40 @@ pub async fn sweep(app: &App) -> Result<Sweep, ApiError> {
 
 /// Until the next epoch ends, or the configured time.
 fn pause(app: &App) -> Duration {
-    let (now, sealer) = (app.clock.now(), app.journal.sealer());
-    let ends = sealer.keyring().epochs().into_iter().map(|epoch| sealer.classes().ends_at(epoch));
-    let next = ends.min().map_or(u64::MAX, |end| until_ms(now, end));
-    app.config.retention.sweep.as_duration().min(Duration::from_millis(next)).max(PAUSE_MIN)
+    let sealer = app.journal.sealer();
+    let next = next_end(app.clock.now(), sealer.classes(), sealer.keyring().epochs());
+    app.config.retention.sweep.as_duration().min(next).max(PAUSE_MIN)
+}
+
+/// How long nothing can end: neither one of these epochs, nor one that begins while we wait.
+fn next_end(now: Timestamp, classes: &ClassTable, epochs: impl IntoIterator<Item = Epoch>) -> Duration {
+    let known = epochs.into_iter().map(|epoch| until_ms(now, classes.ends_at(epoch)));
+    let unborn = classes.iter().map(|(_, retention)| retention.lifetime_ms);
+    Duration::from_millis(known.chain(unborn).min().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::{Class, Retention};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_000_002_000);
+
+    fn classes() -> ClassTable {
+        ClassTable::new(5_000, [20_000, 3_600_000].map(|lifetime_ms| Retention { lifetime_ms }).to_vec())
+    }
+
+    #[test]
+    fn waits_no_longer_than_an_epoch_that_begins_meanwhile_lives() {
+        assert_eq!(next_end(NOW, &classes(), []), Duration::from_secs(20));
+    }
+
+    #[test]
+    fn waits_until_the_first_known_epoch_ends() {
+        let classes = classes();
+        let early = classes.epoch(Class(0), Timestamp::from_ms(NOW.as_ms() - 20_000));
+        let late = classes.epoch(Class(1), NOW);
+        assert_eq!(next_end(NOW, &classes, [late, early]), Duration::from_secs(3));
+    }
 }
