@@ -52,11 +52,14 @@ impl<'a> Cursor<'a> {
 pub(super) struct Merge<'a> {
     /// Those that still have rows.
     cursors: Vec<Cursor<'a>>,
+    /// The cursor whose row was handed out last, and whether no other stands at that key. It moves on when the next row is
+    /// asked for: the way there can lead over thousands of deleted rows, and most who ask for the first want no second.
+    given: Option<(usize, bool)>,
 }
 
 impl<'a> Merge<'a> {
     pub(super) const fn new(cursors: Vec<Cursor<'a>>) -> Self {
-        Self { cursors }
+        Self { cursors, given: None }
     }
 
     /// Hands the next row's stored key and bytes to `read`; `None` at the end.
@@ -64,20 +67,28 @@ impl<'a> Merge<'a> {
         &mut self,
         read: impl FnOnce(&[u8], &[u8]) -> Result<T, ReadError>,
     ) -> Option<Result<T, ReadError>> {
+        if let Some(given) = self.given.take()
+            && let Err(error) = self.leave(given)
+        {
+            return Some(Err(ReadError::Store(error.into_string())));
+        }
         let (first, alone) = self.first()?;
-        let cursor = self.cursors.get_mut(first)?;
-        let answer = read(&cursor.key, cursor.rows.value()?);
-        let moved = if alone {
-            cursor.advance().map(|more| {
-                if !more {
-                    self.cursors.swap_remove(first);
-                }
-            })
-        } else {
+        let cursor = self.cursors.get(first)?;
+        self.given = Some((first, alone));
+        Some(read(&cursor.key, cursor.rows.value()?))
+    }
+
+    /// Moves on from the row that was handed out.
+    fn leave(&mut self, (number, alone): (usize, bool)) -> Result<(), rocksdb::Error> {
+        let Some(cursor) = self.cursors.get_mut(number) else { return Ok(()) };
+        if !alone {
             let key = cursor.key.clone();
-            self.pass(&key)
-        };
-        Some(moved.map_err(|error| ReadError::Store(error.into_string())).and(answer))
+            return self.pass(&key);
+        }
+        if !cursor.advance()? {
+            self.cursors.swap_remove(number);
+        }
+        Ok(())
     }
 
     /// The cursor whose row comes first, of several with the same key the one with the newest version; and whether no other
