@@ -20,6 +20,8 @@ pub const PREFIX: &str = "VESTIBULE_";
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[registration]`
     pub registration: Registration,
     /// `[passwords]`
@@ -92,6 +94,18 @@ impl Default for Server {
             behind_proxy: false,
         }
     }
+}
+
+/// `[tls]`: speaking TLS without a proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and those that vouch for it, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 /// `[registration]`: who may make an account.
@@ -261,6 +275,7 @@ impl Config {
             for path in [&mut server.data, &mut server.root_key]
                 .into_iter()
                 .chain(&mut config.media.store)
+                .chain([&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten())
                 .chain(&mut config.appservices.registrations)
             {
                 *path = folder.join(&path);
@@ -281,12 +296,16 @@ impl Config {
         if self.server.listen.addresses().is_empty() {
             return wrong("server.listen", "name at least one address, such as \"127.0.0.1:8008\"");
         }
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return wrong("tls", "name both files, certificate and key, or none");
+        }
         if !self.server.behind_proxy
+            && self.tls.certificate.is_none()
             && let Some(address) = self.server.listen.addresses().iter().find(|address| !address.ip().is_loopback())
         {
             let problem = format!(
-                "{address} can be reached from other machines, and Vestibule speaks plain HTTP: put a TLS-terminating proxy in front \
-                 and set server.behind_proxy = true, or listen on 127.0.0.1"
+                "{address} can be reached from other machines, over plain HTTP: set tls.certificate and tls.key, or put a TLS-terminating \
+                 proxy in front and set server.behind_proxy = true, or listen on 127.0.0.1"
             );
             return Err(ConfigError::Value { key: "server.listen", problem });
         }

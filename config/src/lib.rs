@@ -7,6 +7,8 @@ pub mod homeserver;
 pub mod source;
 pub mod units;
 
-pub use homeserver::{Appservices, Config, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server};
+pub use homeserver::{
+    Appservices, Config, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server, Tls,
+};
 pub use source::{ConfigError, Vars};
 pub use units::{Bytes, Span};

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use config::{Config, LogFormat, Vars, homeserver::PREFIX};
 use homeserver::clock::Clock;
+use homeserver::http::tls::Tls;
 use homeserver::start::ROOT_KEY_VARIABLE;
 use homeserver::{client, control, http, start, widget, workers};
 use journal::RootKey;
@@ -83,9 +84,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for address in &addresses {
         listeners.push(http::listen::bind(*address).await?);
     }
+    let tls = Tls::open(&config.tls)?;
     let app = start::open(config, Clock::system(), root_key()?).await?;
     let router = widget::routes(client::routes()).into_router(&app);
     app.tasks.spawn(control::serve(app.clone()));
+    if let Some(tls) = tls.clone() {
+        app.tasks.spawn(tls.follow(app.clone()));
+    }
     workers::start(&app);
     let ending = app.clone();
     app.tasks.spawn(async move {
@@ -100,7 +105,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for address in addresses {
         tracing::info!(%address, "listening");
     }
-    http::listen::serve(&app, listeners, router).await;
+    http::listen::serve(&app, listeners, tls, router).await;
     app.end();
     app.tasks.wait().await;
     app.journal.close().context("the journal did not close cleanly (nothing that was answered is lost)")?;

@@ -30,6 +30,7 @@ fn the_example_names_every_key() {
     let all: toml::Table = toml::from_str(&uncommented).expect("parses");
     let known = Config {
         server: Server { public_url: Some("https://x".to_owned()), ..Server::default() },
+        tls: Tls { certificate: Some(PathBuf::from("x")), key: Some(PathBuf::from("x")) },
         media: Media { store: Some(PathBuf::from("x")), ..Media::default() },
         ..Config::default()
     };
@@ -94,4 +95,14 @@ fn mistakes_are_told_with_their_key() {
 fn a_missing_file_says_how_to_make_one() {
     let error = Config::load(Some(Path::new("/nowhere/vestibule.toml")), Vars::default()).expect_err("missing");
     assert!(error.to_string().contains("config example"));
+}
+
+#[test]
+fn other_machines_are_let_in_over_tls_only() {
+    let open = "[server]\nlisten = \"0.0.0.0:8448\"\n";
+    let problem = load(open, &[]).expect_err("plain HTTP");
+    assert!(problem.contains("tls.certificate and tls.key"), "{problem}");
+    let config = load(&format!("{open}[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n"), &[]).expect("loads");
+    assert!(config.tls.key.is_some_and(|path| path.is_absolute()));
+    assert!(load(&format!("{open}[tls]\ncertificate = \"a.pem\"\n"), &[]).expect_err("no key").contains("name both files"));
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::either::Either;
 use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::http::router::Peer;
+use crate::http::tls::Tls;
 
 /// How long the headers of a request may take: an idle connection is closed after it.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(75);
@@ -49,8 +51,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
     })
 }
 
-/// Serves all `listeners` until the app ends; then lets running requests finish.
-pub async fn serve(app: &App, listeners: Vec<TcpListener>, router: axum::Router) {
+/// Serves all `listeners`, over TLS if there is a certificate, until the app ends; then lets running requests finish.
+pub async fn serve(app: &App, listeners: Vec<TcpListener>, tls: Option<Tls>, router: axum::Router) {
     let connections = Arc::new(Semaphore::new(app.config.limits.connections));
     let graceful = GracefulShutdown::new();
     let mut http = auto::Builder::new(TokioExecutor::new());
@@ -60,9 +62,9 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, router: axum::Router)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     http.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(64 * 1024);
-    let http = Arc::new(http);
+    let connector = Connector { http, watcher: graceful.watcher(), tls, router, app: app.clone() };
 
-    let accept_all = listeners.iter().map(|listener| accept(app, listener, &http, &graceful, &connections, &router));
+    let accept_all = listeners.iter().map(|listener| accept(&connector, listener, &connections));
     tokio::select! {
         _ = futures_util::future::join_all(accept_all) => {}
         () = app.tasks.ended() => {}
@@ -73,14 +75,7 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, router: axum::Router)
     }
 }
 
-async fn accept(
-    app: &App,
-    listener: &TcpListener,
-    http: &Arc<auto::Builder<TokioExecutor>>,
-    graceful: &GracefulShutdown,
-    connections: &Arc<Semaphore>,
-    router: &axum::Router,
-) {
+async fn accept(connector: &Connector, listener: &TcpListener, connections: &Arc<Semaphore>) {
     loop {
         // A place first, then a connection: what is too much waits in the system's queue.
         let Ok(place) = Arc::clone(connections).acquire_owned().await else { return };
@@ -92,28 +87,46 @@ async fn accept(
                 continue;
             }
         };
-        let connection = connection(http, stream, peer, router.clone());
-        let connection = graceful.watch(connection);
-        app.tasks.spawn(async move {
-            // A connection that breaks is the client's affair.
-            let _: Result<(), _> = connection.await;
+        let connection = connector.clone().connection(stream, peer);
+        connector.app.tasks.spawn(async move {
+            connection.await;
             drop(place);
         });
     }
 }
 
-fn connection(
-    http: &Arc<auto::Builder<TokioExecutor>>,
-    stream: TcpStream,
-    peer: SocketAddr,
+/// What a connection needs.
+#[derive(Clone)]
+struct Connector {
+    app: App,
+    http: auto::Builder<TokioExecutor>,
+    tls: Option<Tls>,
     router: axum::Router,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + 'static
-{
-    // Answers are small and awaited: don't wait for more to fill a packet.
-    let _: Result<(), _> = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer.ip()));
-        router.clone().oneshot(request.map(axum::body::Body::new))
-    });
-    http.serve_connection(TokioIo::new(stream), service).into_owned()
+    watcher: Watcher,
+}
+
+impl Connector {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+        // Answers are small and awaited: don't wait for more to fill a packet.
+        let _: Result<(), _> = stream.set_nodelay(true);
+        let stream = match self.tls {
+            None => Either::Left(stream),
+            Some(tls) => {
+                let accepted = tokio::select! {
+                    accepted = tls.accept(stream) => accepted,
+                    () = self.app.tasks.ended() => return,
+                };
+                let Some(stream) = accepted else { return };
+                Either::Right(stream)
+            }
+        };
+        let router = self.router;
+        let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            router.clone().oneshot(request.map(axum::body::Body::new))
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service).into_owned();
+        // A connection that breaks is the client's affair.
+        let _: Result<(), _> = self.watcher.watch(connection).await;
+    }
 }

@@ -8,6 +8,7 @@ pub mod listen;
 pub mod panics;
 pub mod requester;
 pub mod router;
+pub mod tls;
 
 pub use error::{ApiError, empty_response, json_response};
 pub use requester::{Access, Answer, RawRequest, Ruma, StreamRequest};

@@ -19,6 +19,7 @@ use crate::http::error::ApiError;
 use crate::http::limits::{BODY_BYTES_MAX, check_depth, check_text};
 use crate::http::linger::lingering;
 use crate::http::requester::{Access, Answer, Incoming, RawRequest, Ruma, Scheme, StreamRequest, authenticate};
+use crate::http::tls::STRICT_TRANSPORT_SECURITY;
 use crate::http::{cors, panics};
 
 type Buffered = Box<dyn Fn(App, RawRequest) -> BoxFuture<'static, Answer> + Send + Sync>;
@@ -185,14 +186,18 @@ async fn dispatch(State(place): State<Place>, request: Request) -> Response {
         }
         _ => tracing::debug!(%method, path, status, duration_ms, "request"),
     }
-    match result {
+    let mut response = match result {
         Ok(mut response) => {
             response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
             response
         }
         Err(error) if problems => error.into_problem(),
         Err(error) => error.absolute(&place.app.base_url()).into_response(),
+    };
+    if place.app.config.tls.certificate.is_some() {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
     }
+    response
 }
 
 impl Place {

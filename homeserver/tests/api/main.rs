@@ -19,3 +19,4 @@ mod push;
 mod receipts;
 mod rooms;
 mod sync;
+mod tls;

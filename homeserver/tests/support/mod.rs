@@ -22,6 +22,7 @@ pub struct Server {
     pub clock: Clock,
     pub base: String,
     pub address: SocketAddr,
+    pub tls: Option<http::tls::Tls>,
     config: Config,
     folder: std::sync::Arc<TempDir>,
     http: reqwest::Client,
@@ -76,11 +77,13 @@ impl Server {
         let base = format!("http://{address}");
         let kept = config.clone();
         config.server.public_url = Some(base.clone());
+        let tls = http::tls::Tls::open(&config.tls).expect("a certificate");
         let app = start::open(config, clock.clone(), None).await.expect("starts");
         let router = record::answers(widget::routes(client::routes()).into_router(&app));
         let serving = app.clone();
-        app.tasks.spawn(async move { http::listen::serve(&serving, vec![listener], router).await });
-        Self { app, clock, base, address, config: kept, folder, http: reqwest::Client::new() }
+        let taken = tls.clone();
+        app.tasks.spawn(async move { http::listen::serve(&serving, vec![listener], taken, router).await });
+        Self { app, clock, base, address, tls, config: kept, folder, http: reqwest::Client::new() }
     }
 
     /// Ends the server cleanly; its folder stays.
