@@ -62,9 +62,9 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, tls: Option<Tls>, rou
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     http.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(64 * 1024);
-    let connector = Connector { http, watcher: graceful.watcher(), tls, router, app: app.clone() };
+    let connector = Connector { http, tls, router, app: app.clone() };
 
-    let accept_all = listeners.iter().map(|listener| accept(&connector, listener, &connections));
+    let accept_all = listeners.iter().map(|listener| accept(&connector, listener, &graceful, &connections));
     tokio::select! {
         _ = futures_util::future::join_all(accept_all) => {}
         () = app.tasks.ended() => {}
@@ -75,7 +75,7 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, tls: Option<Tls>, rou
     }
 }
 
-async fn accept(connector: &Connector, listener: &TcpListener, connections: &Arc<Semaphore>) {
+async fn accept(connector: &Connector, listener: &TcpListener, graceful: &GracefulShutdown, connections: &Arc<Semaphore>) {
     loop {
         // A place first, then a connection: what is too much waits in the system's queue.
         let Ok(place) = Arc::clone(connections).acquire_owned().await else { return };
@@ -87,7 +87,7 @@ async fn accept(connector: &Connector, listener: &TcpListener, connections: &Arc
                 continue;
             }
         };
-        let connection = connector.clone().connection(stream, peer);
+        let connection = connector.clone().connection(stream, peer, graceful.watcher());
         connector.app.tasks.spawn(async move {
             connection.await;
             drop(place);
@@ -102,11 +102,10 @@ struct Connector {
     http: auto::Builder<TokioExecutor>,
     tls: Option<Tls>,
     router: axum::Router,
-    watcher: Watcher,
 }
 
 impl Connector {
-    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
         // Answers are small and awaited: don't wait for more to fill a packet.
         let _: Result<(), _> = stream.set_nodelay(true);
         let stream = match self.tls {
@@ -127,6 +126,6 @@ impl Connector {
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), service).into_owned();
         // A connection that breaks is the client's affair.
-        let _: Result<(), _> = self.watcher.watch(connection).await;
+        let _: Result<(), _> = watcher.watch(connection).await;
     }
 }
