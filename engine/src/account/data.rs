@@ -29,7 +29,7 @@ const TAGS_MAX: usize = 100;
 /// Whether the server writes this type itself, so that clients may only read it.
 #[must_use]
 pub fn is_server_controlled(event_type: &str) -> bool {
-    matches!(event_type, "m.fully_read" | "m.push_rules")
+    matches!(event_type, "m.fully_read" | "m.push_rules" | policy::CHAT)
 }
 
 /// The user's account data of one type.
@@ -39,6 +39,11 @@ pub fn is_server_controlled(event_type: &str) -> bool {
 pub fn account_data(cx: &Cx<'_>, user_id: &UserId, event_type: &str) -> Result<Box<RawValue>, Stop> {
     if event_type == push_rules::TYPE {
         return Ok(push_rules::content(&push_rules::push_rules(cx, user_id)?));
+    }
+    if event_type == policy::CHAT
+        && let Some(state) = policy::chat_state(cx, user_id)?
+    {
+        return Ok(state.content());
     }
     let row = tables::ACCOUNT_DATA.get(cx.view, &(cx.user(user_id), cx.name(event_type)))?;
     let content = row.map(|row| row.value.content).filter(|content| !is_deleted(content));

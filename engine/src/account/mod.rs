@@ -42,8 +42,8 @@ pub use tokens::{Refresh, confirm_tokens, refresh};
 pub use uia::{UIA_GRACE_MS, has_fresh_login, is_uia_session, start_uia};
 pub(crate) use users::put_user;
 pub use users::{
-    ChangePassword, Deactivate, Register, change_password, check_available, deactivate, ensure_senders, is_deactivated,
-    local_user_id, password_hash, register, user,
+    ChangePassword, Deactivate, PROVISIONED_NAME_LENGTH, Register, change_password, check_available, deactivate,
+    ensure_senders, is_deactivated, local_user_id, password_hash, register, user,
 };
 
 /// Devices of one user: more than people have, few enough to be queried together.

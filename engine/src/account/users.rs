@@ -67,6 +67,17 @@ pub fn local_user_id(cx: &Cx<'_>, localpart: &str) -> Result<OwnedUserId, Reject
     UserId::parse(user_id).map_err(|_| invalid("this is not a user name"))
 }
 
+/// Random characters of a provisioned user's name: 80 bits. It tells nothing of the person.
+pub const PROVISIONED_NAME_LENGTH: usize = 16;
+
+/// Whether a name is of the form that provisioned users' have. Nobody registers one, so that nobody finds out which there are.
+fn is_provisioned_name(localpart: &str) -> bool {
+    let random = localpart.strip_prefix("h_").or_else(|| localpart.strip_prefix("p_"));
+    random.is_some_and(|random| {
+        random.len() == PROVISIONED_NAME_LENGTH && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
 /// Whether somebody may register as `localpart`.
 ///
 /// # Errors
@@ -81,6 +92,9 @@ pub fn check_available(cx: &Cx<'_>, localpart: &str, appservice: Option<&str>) -
         if own && !other.interest.user(&user_id) && other.user_id != user_id {
             return Err(Reject::Exclusive("this user name is not in the application service's namespace".into()).into());
         }
+    }
+    if is_provisioned_name(localpart) {
+        return Err(Reject::Exclusive("this user name is reserved for the platform; choose another".into()).into());
     }
     if tables::USERS.exists(cx.view, &(cx.user(&user_id),))? {
         return Err(Reject::UserInUse.into());

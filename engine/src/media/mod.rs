@@ -10,7 +10,7 @@ use ruma::{ServerName, UserId};
 
 pub use crate::tables::{FileKey, StoredFile};
 use crate::tables::{MEDIA, MediaRow, RESERVATIONS, UPLOAD_HEADS, UPLOADS, UploadHeadRow, UploadRow};
-use crate::{Cx, Decided, Draft, Reject, Stop, class};
+use crate::{Cx, Decided, Draft, Reject, Stop, class, policy};
 
 /// Over how long uploads are added up.
 pub const DAY_MS: u64 = 86_400_000;
@@ -41,16 +41,21 @@ pub fn topic(cx: &Cx<'_>, media_id: &str) -> Topic {
     Topic(cx.name(&format!("media:{media_id}")))
 }
 
-/// What there is under `media_id`.
+/// What there is under `media_id` for `viewer`; `None` for whoever asks without saying who they are, who sees what plain users and
+/// support have uploaded.
 ///
 /// # Errors
-/// `M_NOT_FOUND`, alike for what never was, what has expired, and what another server has.
-pub fn media(cx: &Cx<'_>, server: &ServerName, media_id: &str) -> Result<Media, Stop> {
+/// `M_NOT_FOUND`, alike for what never was, what has expired, what another server has, and what is of people whom the viewer may
+/// not know of.
+pub fn media(cx: &Cx<'_>, viewer: Option<&UserId>, server: &ServerName, media_id: &str) -> Result<Media, Stop> {
     let missing = || Reject::not_found("there is no such file (any more)");
     if server != cx.server.name() {
         return Err(missing().into());
     }
     let row = MEDIA.get(cx.view, &(cx.name(media_id),))?.ok_or_else(missing)?;
+    if !policy::may_download(cx, viewer, &row.value.owner)? {
+        return Err(missing().into());
+    }
     Ok(match row.value.file {
         None => Media::Awaited,
         Some(file) => Media::File { file, expires: row.expires },
@@ -131,6 +136,9 @@ pub fn check_reserved(cx: &Cx<'_>, user_id: &UserId, server: &ServerName, media_
         return Err(missing().into());
     }
     let row = MEDIA.get(cx.view, &(cx.name(media_id),))?.ok_or_else(missing)?.value;
+    if row.owner != user_id && !policy::may_see(cx, user_id, &row.owner)? {
+        return Err(missing().into());
+    }
     if row.owner != user_id {
         return Err(Reject::forbidden("this upload is another user's").into());
     }

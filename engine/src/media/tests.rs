@@ -77,7 +77,7 @@ fn a_file_is_there_to_the_millisecond() {
     fixture.commit(fixture.at(NOON.plus_ms(5_000), |cx| complete_upload(cx, &command)).expect("accepted"));
     let expires = NOON.plus_ms(LIFETIME_MS);
     let look = |at, server: &str, media_id: &str| {
-        fixture.at(at, |cx| media(cx, <&ServerName>::try_from(server).expect("a name"), media_id))
+        fixture.at(at, |cx| media(cx, None, <&ServerName>::try_from(server).expect("a name"), media_id))
     };
     assert_eq!(
         look(expires.minus_ms(1), "localhost", "picture").expect("there"),
@@ -126,7 +126,7 @@ fn a_promise_is_kept_once_and_by_who_made_it() {
     let fixture = fixture(1_000);
     let (ada, eve, here) = (user_id!("@ada:localhost"), user_id!("@eve:localhost"), server_name!("localhost"));
     fixture.commit(fixture.at(NOON, |cx| reserve(cx, ada, "later")).expect("accepted"));
-    assert_eq!(fixture.at(NOON, |cx| media(cx, here, "later")).expect("there"), Media::Awaited);
+    assert_eq!(fixture.at(NOON, |cx| media(cx, Some(ada), here, "later")).expect("there"), Media::Awaited);
     assert!(matches!(reject(fixture.at(NOON, |cx| check_reserved(cx, eve, here, "later"))), Reject::Forbidden(_)));
     assert!(fixture.at(NOON, |cx| check_reserved(cx, ada, here, "later")).is_ok());
     let command = upload("later", 5, NOON, true);

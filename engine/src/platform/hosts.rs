@@ -7,6 +7,7 @@ use super::{NewcomerRecords, check_text, newcomer, organizations};
 use crate::{
     Cx, Decided, Decision, Draft, Reject,
     account::{self, Secret, profile},
+    policy,
     tables::{self, HostRow, ProfileRow, UserKind},
 };
 
@@ -84,6 +85,8 @@ pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
                 return Err(Reject::invalid_param("a host stays in its organization; put another host").into());
             }
             next = profile::rename(&mut draft, &user_id, &name)?;
+            // Another account may have chat switched off; the host's own requests wait, and those of the host's participants.
+            draft.batch.wake(policy::account_topic(cx, &known.value.organization, &known.value.account));
         }
         (None, Some((_, records))) => {
             let organization_host = (cx.name(&command.organization), cx.user(&user_id));

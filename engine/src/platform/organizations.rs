@@ -9,6 +9,7 @@ use super::check_text;
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop,
     account::profile,
+    policy,
     tables::{self, HostRow, OrganizationAccountRow, OrganizationRow},
 };
 
@@ -80,6 +81,8 @@ pub fn put_organization_account(cx: &Cx<'_>, command: &PutOrganizationAccount) -
     tables::ORGANIZATIONS.require(&mut draft.batch, &(organization,), Some(known_organization.version));
     tables::ORGANIZATIONS.put(&mut draft.batch, &(organization,), &known_organization.value);
     tables::ORGANIZATION_ACCOUNTS.put(&mut draft.batch, &key, &row);
+    // Whoever belongs to it learns at once whether chat is on.
+    draft.batch.wake(policy::account_topic(cx, &row.organization, &row.account));
     let mut accounts = accounts(cx, organization)?;
     let count_before = accounts.len();
     let renamed = accounts.insert(row.account.clone(), row.name).is_some_and(|name| name != command.name);

@@ -4,14 +4,18 @@
 //! organization; nobody of one world sees the other, and support is in both. Everyone in a room may talk to everyone
 //! else in it: that is checked pair by pair whenever somebody is about to enter, so it holds for every room.
 
+mod chat;
 mod standing;
 
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod tests;
 
 use journal::ReadError;
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
+pub use chat::{CHAT, ChatState, account_topic, chat_state};
 pub use standing::{Standing, is_support, standing, support_user_id};
 
 use crate::{Cx, Draft, Reject, Stop, tables};
@@ -126,23 +130,33 @@ pub fn may_join(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop
     check_against_members(cx, room_id, user, &joining).map(drop)
 }
 
-/// Whether `user` may write into the room: messages, state, typing.
+/// Whether `user` may write into the room: messages, state, typing. With chat switched off for the account, or for everybody
+/// else's there, the room is only to be read (F12).
 ///
 /// # Errors
-/// [`Reject::Forbidden`] when chat is switched off for the account; [`Stop::Read`].
+/// [`Reject::Forbidden`] when chat is switched off; [`Stop::Read`].
 pub fn may_send(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop> {
     let sending = standing(cx, user)?;
-    if sending.chat_enabled() {
+    // A participant's account is the inviter's: nobody else's switch matters to them, as to plain users and support.
+    if sending.chat_enabled() && !matches!(sending, Standing::Host { .. }) {
         return Ok(());
     }
+    let mut somebody = false;
     for row in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
         let member = row?.1.value;
         let present = matches!(member.membership, MembershipState::Join | MembershipState::Invite);
-        if present && member.user_id != user && !is_support(cx, &member.user_id) {
-            return Err(chat_is_off().into());
+        if !present || member.user_id == user || is_support(cx, &member.user_id) {
+            continue;
+        }
+        somebody = true;
+        if !sending.chat_enabled() {
+            break;
+        }
+        if standing(cx, &member.user_id)?.chat_enabled() {
+            return Ok(());
         }
     }
-    Ok(())
+    if somebody { Err(chat_is_off().into()) } else { Ok(()) }
 }
 
 /// Whether `user` may remove, ban or unban others, or change a room's power levels and join rules.
@@ -203,6 +217,53 @@ pub fn has_pinned_identity(cx: &Cx<'_>, user: &UserId) -> Result<bool, ReadError
     Ok(tables::USERS.get(cx.view, &(cx.user(user),))?.is_some_and(|row| row.value.kind == tables::UserKind::Participant))
 }
 
+/// Whether `user` may know that there is such a room. Answer as for a room that never was where it is `false`.
+///
+/// A provisioned user knows of rooms with a word on them in it, and a host of those whose people they may all talk to; a
+/// plain user knows of no room of provisioned ones.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn may_know_room(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<bool, ReadError> {
+    if tables::MEMBERS.exists(cx.view, &(cx.room(room_id), cx.user(user)))? {
+        return Ok(true);
+    }
+    let knowing = standing(cx, user)?;
+    match (&knowing, check_against_members(cx, room_id, user, &knowing)) {
+        (_, Err(Stop::Read(error))) => Err(error),
+        (_, Err(Stop::Reject(_))) | (Standing::Participant { .. }, Ok(_)) => Ok(false),
+        (Standing::Host { .. }, Ok(together)) => Ok(!together.is_empty()),
+        (Standing::Plain | Standing::Support, Ok(_)) => Ok(true),
+    }
+}
+
+/// Whether `viewer` may have a file of `owner`'s; `None` for whoever doesn't say who they are.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn may_download(cx: &Cx<'_>, viewer: Option<&UserId>, owner: &UserId) -> Result<bool, ReadError> {
+    match viewer {
+        // Plain users and support hand files on to each other in rooms they share or not; they have no secrets to keep.
+        Some(viewer) => Ok(may_see(cx, viewer, owner)?),
+        None => Ok(matches!(standing(cx, owner)?, Standing::Plain | Standing::Support)),
+    }
+}
+
+/// Whether the room is of people of an organization: then nobody outside it may know of it.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn is_provisioned_room(cx: &Cx<'_>, room_id: &RoomId) -> Result<bool, ReadError> {
+    for row in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
+        match standing(cx, &row?.1.value.user_id)? {
+            Standing::Host { .. } | Standing::Participant { .. } => return Ok(true),
+            Standing::Plain => return Ok(false),
+            Standing::Support => {}
+        }
+    }
+    Ok(false)
+}
+
 /// Whether two users are in a room together (joined or invited).
 ///
 /// # Errors
@@ -229,20 +290,18 @@ fn chat_is_off() -> Reject {
 fn check_pair(one: &Standing, other: &Standing) -> Result<(), Reject> {
     match (one, other) {
         (Standing::Support, _) | (_, Standing::Support) | (Standing::Plain, Standing::Plain) => Ok(()),
-        (Standing::Plain, _) | (_, Standing::Plain) => {
-            Err(Reject::forbidden("There is nobody of that name whom you can chat with."))
+        (Standing::Host { row: one, .. }, Standing::Host { row: other, .. }) if one.organization == other.organization => {
+            Ok(())
         }
-        (Standing::Host { row: one, .. }, Standing::Host { row: other, .. }) => {
-            if one.organization == other.organization {
-                return Ok(());
-            }
-            Err(Reject::forbidden("You can chat with colleagues of your own organization only."))
-        }
-        (Standing::Host { row: host, .. }, Standing::Participant { row, .. }) => {
-            if row.inviter == host.user_id {
-                return Ok(());
-            }
+        (Standing::Host { row: host, .. }, Standing::Participant { row, .. }) if row.inviter == host.user_id => Ok(()),
+        // Only colleagues are told that there is such a person.
+        (Standing::Host { row: host, .. }, Standing::Participant { organization: Some(organization), .. })
+            if host.organization == *organization =>
+        {
             Err(Reject::InviteBlocked("Only the host who invited this person can chat with them.".into()))
+        }
+        (Standing::Host { .. } | Standing::Plain, _) => {
+            Err(Reject::forbidden("There is nobody of that name whom you can chat with."))
         }
         (Standing::Participant { row, .. }, Standing::Host { row: host, .. }) if row.inviter == host.user_id => Ok(()),
         (Standing::Participant { .. }, _) => {

@@ -29,6 +29,8 @@ pub enum Standing {
     Participant {
         /// What the platform says of them.
         row: ParticipantRow,
+        /// The inviter's organization; `None` when the inviter is gone.
+        organization: Option<String>,
         /// Whether chat is switched on for the inviter's account.
         chat_enabled: bool,
     },
@@ -67,11 +69,12 @@ pub fn standing(cx: &Cx<'_>, user: &UserId) -> Result<Standing, ReadError> {
         UserKind::Participant => {
             let row =
                 tables::PARTICIPANTS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "participants" })?.value;
-            let chat_enabled = match tables::HOST_USERS.get(cx.view, &(cx.user(&row.inviter),))? {
-                Some(host) => chat_enabled(cx, &host.value)?,
+            let inviter = tables::HOST_USERS.get(cx.view, &(cx.user(&row.inviter),))?.map(|host| host.value);
+            let chat_enabled = match &inviter {
+                Some(host) => chat_enabled(cx, host)?,
                 None => false,
             };
-            Ok(Standing::Participant { row, chat_enabled })
+            Ok(Standing::Participant { row, organization: inviter.map(|host| host.organization), chat_enabled })
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId, events::StateEventType};
 
-use super::{RoomDraft, get_room, membership_of, state_event};
+use super::{RoomDraft, get_room, get_room_for, membership_of, state_event};
 use crate::{
     Cx, Decided, Draft, Reject, Stop, policy,
     room::power::power_of,
@@ -73,7 +73,7 @@ pub fn create_alias(
             return Err(Reject::Exclusive("this alias is reserved for a service".into()).into());
         }
     }
-    get_room(cx, room_id)?;
+    get_room_for(cx, room_id, user_id)?;
     if membership_of(cx, room_id, user_id)? != Some(ruma::events::room::member::MembershipState::Join) && service.is_none() {
         return Err(Reject::forbidden("only somebody in the room can give it an alias").into());
     }
@@ -88,6 +88,7 @@ pub fn create_alias(
 /// # Errors
 /// `M_NOT_FOUND` for an unknown alias, `M_FORBIDDEN`.
 pub fn delete_alias(cx: &Cx<'_>, user_id: &UserId, alias: &RoomAliasId) -> Decided<()> {
+    policy::may_alias(cx, user_id)?;
     let row = resolve(cx, alias)?;
     if row.creator != user_id {
         let room = get_room(cx, &row.room_id)?;
@@ -156,7 +157,7 @@ pub fn aliases_of(cx: &Cx<'_>, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>
 /// # Errors
 /// `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` for somebody outside it.
 pub fn visible_aliases(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>, Stop> {
-    get_room(cx, room_id)?;
+    get_room_for(cx, room_id, user_id)?;
     let world_readable = state_event(cx, room_id, &StateEventType::RoomHistoryVisibility, "")?
         .and_then(|pdu| pdu.content_field::<String>("history_visibility"))
         .is_some_and(|visibility| visibility == "world_readable");

@@ -8,7 +8,7 @@ use ruma::{
     room::{JoinRuleKind, RoomType},
 };
 
-use super::{get_room, joined_members, membership_of, power::power_of, state_event};
+use super::{get_room, get_room_for, joined_members, membership_of, power::power_of, state_event};
 use crate::{Cx, Decided, Draft, Reject, Stop, policy, tables};
 
 /// At most this many rooms in one answer.
@@ -76,13 +76,17 @@ pub fn public_rooms(cx: &Cx<'_>, user_id: Option<&UserId>, query: &Query) -> Res
     })
 }
 
-/// `GET /directory/list/room/{roomId}`: whether the room is published.
+/// `GET /directory/list/room/{roomId}`: whether the room is published. Anybody may ask, so rooms of organizations are not known here.
 ///
 /// # Errors
 /// `M_NOT_FOUND` for an unknown room.
 pub fn is_published(cx: &Cx<'_>, room_id: &RoomId) -> Result<bool, Stop> {
     let room = get_room(cx, room_id)?;
-    Ok(tables::PUBLISHED_ROOMS.exists(cx.view, &(room.name,))?)
+    let published = tables::PUBLISHED_ROOMS.exists(cx.view, &(room.name,))?;
+    if !published && policy::is_provisioned_room(cx, room_id)? {
+        return Err(Reject::not_found("there is no such room").into());
+    }
+    Ok(published)
 }
 
 /// `PUT /directory/list/room/{roomId}`: by somebody in the room who may set its aliases.
@@ -91,7 +95,7 @@ pub fn is_published(cx: &Cx<'_>, room_id: &RoomId) -> Result<bool, Stop> {
 /// `M_NOT_FOUND`, `M_FORBIDDEN`.
 pub fn set_published(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId, published: bool) -> Decided<()> {
     policy::may_alias(cx, user_id)?;
-    let room = get_room(cx, room_id)?;
+    let room = get_room_for(cx, room_id, user_id)?;
     let (own, needed) = power_of(cx, &room, user_id, &StateEventType::RoomCanonicalAlias)?;
     let joined = membership_of(cx, room_id, user_id)? == Some(ruma::events::room::member::MembershipState::Join);
     if !joined || own < needed {

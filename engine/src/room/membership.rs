@@ -12,7 +12,7 @@ use ruma::{
     },
 };
 
-use super::{NewEvent, Room, RoomDraft, get_room, joined_members, membership_of, power, state_event};
+use super::{NewEvent, Room, RoomDraft, get_room_for, joined_members, membership_of, power, state_event};
 use crate::{Cx, Decided, Decision, Draft, Reject, Stop, policy, tables};
 
 /// A change of somebody's membership by somebody.
@@ -54,7 +54,7 @@ pub enum Action {
 /// # Errors
 /// `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` by the room's rules or by policy.
 pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
-    let room = get_room(cx, &command.room_id)?;
+    let room = get_room_for(cx, &command.room_id, &command.sender)?;
     let before = membership_of(cx, &command.room_id, &command.target)?;
     if already_so(command.action, before.as_ref()) {
         return Ok(Decision::Done(()));

@@ -24,7 +24,7 @@ pub use client_event::{ClientEvent, Relation, Unsigned, basic_event, relation_of
 pub use ignored::ignored_users;
 pub use pdu::Pdu;
 pub use read::{
-    Room, StoredEvent, get_event, get_room, joined_members, joined_rooms, members, membership_of, shares_room, state_at,
-    state_event, whole_state,
+    Room, StoredEvent, get_event, get_room, get_room_for, joined_members, joined_rooms, members, membership_of, shares_room,
+    state_at, state_event, whole_state,
 };
 pub use visibility::Viewer;

@@ -9,7 +9,7 @@ use ruma::{
 
 use super::Pdu;
 use crate::{
-    Cx, Reject, Stop,
+    Cx, Reject, Stop, policy,
     tables::{self, MemberRow, TimelineRow},
 };
 
@@ -43,9 +43,22 @@ pub struct StoredEvent {
 /// `M_NOT_FOUND` when there is none.
 pub fn get_room(cx: &Cx<'_>, room_id: &RoomId) -> Result<Room, Stop> {
     let name = cx.room(room_id);
-    let row = tables::ROOMS.get(cx.view, &(name,))?.ok_or_else(|| Reject::not_found("there is no such room"))?.value;
+    let row = tables::ROOMS.get(cx.view, &(name,))?.ok_or_else(no_such_room)?.value;
     let rules = row.version.rules().ok_or_else(|| Reject::UnsupportedRoomVersion(row.version.to_string()))?;
     Ok(Room { room_id: row.room_id, version: row.version, rules, name })
+}
+
+/// The room of that id, for somebody who may know of it.
+///
+/// # Errors
+/// `M_NOT_FOUND` when there is none, or none that `user_id` may know of.
+pub fn get_room_for(cx: &Cx<'_>, room_id: &RoomId, user_id: &UserId) -> Result<Room, Stop> {
+    let room = get_room(cx, room_id)?;
+    if policy::may_know_room(cx, user_id, room_id)? { Ok(room) } else { Err(no_such_room().into()) }
+}
+
+fn no_such_room() -> Reject {
+    Reject::not_found("there is no such room")
 }
 
 /// The current state event at a key.

@@ -6,7 +6,7 @@ use ruma::{
     events::{TimelineEventType, room::power_levels::UserPowerLevel},
 };
 
-use super::{NewEvent, Room, RoomDraft, StoredEvent, get_event, get_room, power, send::Transaction};
+use super::{NewEvent, Room, RoomDraft, StoredEvent, get_event, get_room_for, power, send::Transaction};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop, policy,
     tables::{self, SentBy, StateRow, TimelineRow},
@@ -39,7 +39,7 @@ pub fn redact_event(cx: &Cx<'_>, command: &RedactEvent) -> Decided<OwnedEventId>
     if let Some(event_id) = transaction.done(cx)? {
         return Ok(Decision::Done(event_id));
     }
-    let room = get_room(cx, &command.room_id)?;
+    let room = get_room_for(cx, &command.room_id, &command.sender)?;
     policy::may_send(cx, &command.sender, &command.room_id)?;
     let mut content = CanonicalJsonObject::new();
     content.extend(command.reason.clone().map(|reason| ("reason".to_owned(), CanonicalJsonValue::String(reason))));

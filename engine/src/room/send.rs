@@ -12,7 +12,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     NewEvent, Room, RoomDraft, aliases,
     create::canonical,
-    get_room,
+    get_room_for,
     membership::{self, Action, SetMembership},
     membership_of, power, redact,
 };
@@ -66,7 +66,7 @@ pub fn send_event(cx: &Cx<'_>, command: &SendEvent) -> Decided<OwnedEventId> {
     if let Some(event_id) = transaction.done(cx)? {
         return Ok(Decision::Done(event_id));
     }
-    let room = get_room(cx, &command.room_id)?;
+    let room = get_room_for(cx, &command.room_id, &command.sender)?;
     policy::may_send(cx, &command.sender, &command.room_id)?;
     let content = parse_content(&command.content)?;
     check_annotation(cx, command)?;
@@ -95,7 +95,7 @@ pub fn send_event(cx: &Cx<'_>, command: &SendEvent) -> Decided<OwnedEventId> {
 /// # Errors
 /// `M_FORBIDDEN`, `M_NOT_FOUND`, `M_TOO_LARGE`, `M_BAD_JSON`, `M_BAD_ALIAS`.
 pub fn send_state(cx: &Cx<'_>, command: &SendState) -> Decided<OwnedEventId> {
-    let room = get_room(cx, &command.room_id)?;
+    let room = get_room_for(cx, &command.room_id, &command.sender)?;
     policy::may_send(cx, &command.sender, &command.room_id)?;
     let content = parse_content(&command.content)?;
     let invited = match command.event_type {

@@ -12,7 +12,7 @@ use super::{
     window::Audience,
 };
 use crate::{
-    Cx, Stop, account, keys, push, receipts,
+    Cx, Stop, account, keys, policy, push, receipts,
     room::{basic_event, ignored_users, joined_members, joined_rooms, sent_event, shares_room},
     tables, to_device,
 };
@@ -171,6 +171,13 @@ fn neighbours(cx: &Cx<'_>, user_id: &UserId) -> Result<BTreeSet<OwnedUserId>, St
 
 fn account_data(cx: &Cx<'_>, request: &SyncRequest<'_>, scope: &Scope, collected: &mut Collected) -> Result<(), Stop> {
     let filter = &request.filter.account_data;
+    if !filter.is_shut()
+        && filter.includes_type(policy::CHAT)
+        && let Some(state) = policy::chat_state(cx, request.user_id)?
+        && scope.is_new(state.since)
+    {
+        collected.account_data.push(basic_event(policy::CHAT, &state.content()));
+    }
     if filter.is_shut() || (!scope.everything() && scope.account_data.is_empty()) {
         return Ok(());
     }

@@ -291,11 +291,12 @@ fn check_old(app: &App) -> Result<(), ApiError> {
 async fn stored(app: &App, request: &RawRequest) -> Result<(StoredFile, Timestamp), ApiError> {
     let DownloadQuery { timeout_ms } = request.query()?;
     let (server, media_id) = (server_name(request.param("server"))?, request.param("id"));
+    let viewer = request.requester.as_ref().map(|requester| &*requester.user_id);
     let patience = timeout_ms.map_or(AWAIT_DEFAULT, Duration::from_millis).min(AWAIT_MAX);
     let until = app.clock.deadline(patience);
     let waiter = app.hub.register(app.read(|cx| Ok(media::topic(cx, media_id)))?);
     loop {
-        match app.read(|cx| media::media(cx, &server, media_id))? {
+        match app.read(|cx| media::media(cx, viewer, &server, media_id))? {
             Media::File { file, expires } => return Ok((file, expires)),
             Media::Awaited => {}
         }

@@ -35,7 +35,7 @@ async fn get_presence(app: App, request: RawRequest) -> Answer {
         Ok(policy::may_see(cx, &requester.user_id, &user_id)?)
     })?;
     if !visible {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "there is no such user"));
+        return Err(engine::Reject::not_found("there is no such user").into());
     }
     let offline = || Presence { state: PresenceState::Offline, status_msg: None, last_active: None };
     let presence = app.ephemeral.presence(&user_id).unwrap_or_else(offline);
@@ -112,9 +112,12 @@ async fn watch(app: App, user_id: OwnedUserId) {
     }
 }
 
-/// The topic that wakes a user's requests.
-pub(super) fn topic(app: &App, user_id: &UserId) -> Result<Topic, ApiError> {
-    app.read(|cx| Ok(Topic(cx.user(user_id))))
+/// What wakes a user's requests: their own news, and their account's.
+pub(super) fn topics(app: &App, user_id: &UserId) -> Result<Vec<Topic>, ApiError> {
+    app.read(|cx| {
+        let account = policy::chat_state(cx, user_id)?.map(|state| state.topic);
+        Ok([Topic(cx.user(user_id))].into_iter().chain(account).collect())
+    })
 }
 
 /// Wakes everybody who shares a room with the user, the user, and their application services.

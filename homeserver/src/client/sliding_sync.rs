@@ -73,7 +73,7 @@ impl Sync {
 
     /// Listens first, then looks, then waits: nothing that is committed in between is missed.
     async fn wait(&self, app: &App, timeout: Duration) -> Result<Vec<u8>, ApiError> {
-        let waiter = app.hub.register(presence::topic(app, &self.requester.user_id)?);
+        let waiter = app.hub.register_all(&presence::topics(app, &self.requester.user_id)?);
         let until = app.clock.deadline(timeout);
         let mut at_once = self.pos.is_none() || timeout.is_zero();
         loop {

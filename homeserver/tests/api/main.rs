@@ -7,6 +7,7 @@ mod support;
 
 mod accounts;
 mod appservice;
+mod attack;
 mod backup;
 mod bad_input;
 mod delayed;

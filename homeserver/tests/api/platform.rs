@@ -7,41 +7,41 @@ use homeserver::workers::sessions;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, User, answer};
+use crate::support::{Answer, Server, User, answer, eventually};
 
 /// The platform's back end.
-struct Platform<'a> {
+pub struct Platform<'a> {
     server: &'a Server,
     key: String,
 }
 
 impl<'a> Platform<'a> {
-    async fn new(server: &'a Server) -> Self {
+    pub async fn new(server: &'a Server) -> Self {
         let made = control::execute(&server.app, Order::KeysCreate { scopes: Vec::new() }).await.expect("a key");
         Self { server, key: made["key"].as_str().expect("a key").to_owned() }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
         answer(self.server.request(method, &format!("/_vestibule/v1{path}")).bearer_auth(&self.key).json(&body)).await
     }
 
-    async fn put(&self, path: &str, body: Value) -> Answer {
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
         self.call(Method::PUT, path, body).await
     }
 
     /// An organization with an account and a host, Ada.
-    async fn clinic(&self) -> Value {
+    pub async fn clinic(&self) -> Value {
         self.put("/organizations/acme", json!({ "name": "Acme Health" })).await.ok();
         self.put("/organizations/acme/accounts/north", json!({ "name": "North Clinic" })).await.ok();
         self.host("ada", "acme", "north", "Ada Byron").await.ok()
     }
 
-    async fn host(&self, id: &str, organization: &str, account: &str, name: &str) -> Answer {
+    pub async fn host(&self, id: &str, organization: &str, account: &str, name: &str) -> Answer {
         let body = json!({ "organization": organization, "account": account, "display_name": name });
         self.put(&format!("/hosts/{id}"), body).await
     }
 
-    async fn session(&self, id: &str, host: &str, invitees: &[&str]) -> Answer {
+    pub async fn session(&self, id: &str, host: &str, invitees: &[&str]) -> Answer {
         let invitees: Vec<_> =
             invitees.iter().map(|id| json!({ "id": id, "display_name": format!("{id} Patient") })).collect();
         let ends_at = self.server.clock.now().plus_ms(3_600_000).as_ms();
@@ -49,7 +49,7 @@ impl<'a> Platform<'a> {
     }
 
     /// Somebody's page logs in by itself.
-    async fn page(&self, user_id: &Value) -> User<'a> {
+    pub async fn page(&self, user_id: &Value) -> User<'a> {
         let made = self.call(Method::POST, "/login_tokens", json!({ "user_id": user_id })).await.ok();
         assert_eq!(made["expires_in_ms"], 60_000);
         let body = json!({ "type": "m.login.token", "token": made["login_token"], "refresh_token": true });
@@ -250,4 +250,65 @@ async fn a_session_that_is_over_logs_its_participants_out_for_good() {
     waited.is_error(401, "M_UNKNOWN_TOKEN");
     assert_ne!(waited.body["soft_logout"], true);
     is_problem(&platform.call(Method::POST, "/login_tokens", json!({ "user_id": pat_id })).await, 403);
+}
+
+#[tokio::test]
+async fn switching_chat_off_reaches_open_pages_at_once() {
+    let server = Server::start().await;
+    let platform = Platform::new(&server).await;
+    let ada = platform.clinic().await;
+    let session = platform.session("s", "ada", &["pat"]).await.ok();
+    let (host, pat) = (platform.page(&ada["user_id"]).await, platform.page(&session["invitees"][0]["user_id"]).await);
+    let room = pat.create_room(json!({ "invite": [ada["user_id"]], "preset": "trusted_private_chat" })).await;
+    host.post(&format!("/_matrix/client/v3/join/{room}"), json!({})).await.ok();
+    host.send(&room, "before").await;
+    let chat = |sync: &Value| {
+        let events = sync["account_data"]["events"].as_array().cloned().unwrap_or_default();
+        events
+            .into_iter()
+            .find(|event| event["type"] == "org.vestibule.chat")
+            .map(|event| event["content"]["enabled"].clone())
+    };
+    let mut since = Vec::new();
+    for user in [&host, &pat] {
+        let sync = user.get("/_matrix/client/v3/sync").await.ok();
+        assert_eq!(chat(&sync), Some(json!(true)), "told at the start: {sync}");
+        since.push(sync["next_batch"].as_str().expect("a token").to_owned());
+    }
+    for enabled in [false, true] {
+        let body = json!({ "name": "North Clinic", "chat_enabled": enabled });
+        let paths =
+            since.iter().map(|since| format!("/_matrix/client/v3/sync?since={since}&timeout=60000")).collect::<Vec<_>>();
+        let stopwatch = homeserver::clock::Clock::system().stopwatch();
+        let (of_host, of_pat, _) = tokio::join!(host.get(&paths[0]), pat.get(&paths[1]), async {
+            // Both wait: only the change can wake them before their minute is over.
+            for user in [&host, &pat] {
+                let topic = server
+                    .app
+                    .read(|cx| Ok(journal::Topic(cx.user(&user.user_id.parse::<ruma::OwnedUserId>().expect("an id")))))
+                    .expect("reads");
+                eventually("a page waits", async || server.app.hub.is_waited_for(topic)).await;
+            }
+            platform.put("/organizations/acme/accounts/north", body).await.ok()
+        });
+        assert!(stopwatch.elapsed() < Duration::from_secs(30), "woken, not timed out");
+        for (index, sync) in [of_host.ok(), of_pat.ok()].into_iter().enumerate() {
+            assert_eq!(chat(&sync), Some(json!(enabled)), "{sync}");
+            since[index] = sync["next_batch"].as_str().expect("a token").to_owned();
+        }
+        for user in [&host, &pat] {
+            let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/chat-{enabled}");
+            let sent = user.put(&path, json!({ "msgtype": "m.text", "body": "x" })).await;
+            assert_eq!(sent.status, if enabled { 200 } else { 403 }, "{}", sent.body);
+            let read = user.get(&format!("/_matrix/client/v3/rooms/{room}/messages?dir=b")).await.ok();
+            assert!(read["chunk"].to_string().contains("before"), "open rooms stay readable");
+            let data = format!("/_matrix/client/v3/user/{}/account_data/org.vestibule.chat", user.user_id);
+            assert_eq!(user.get(&data).await.ok(), json!({ "enabled": enabled }));
+            user.put(&data, json!({ "enabled": true })).await.is_error(405, "M_BAD_JSON");
+        }
+        for user in [&host, &pat] {
+            let sync = user.get("/_matrix/client/v3/sync").await.ok();
+            since[usize::from(user.user_id == pat.user_id)] = sync["next_batch"].as_str().expect("a token").to_owned();
+        }
+    }
 }

@@ -93,6 +93,11 @@ fn account_data(
 ) -> Result<(), Stop> {
     let user = cx.user(ask.user_id);
     let since = scope.since_stamp().map_or(Seq::ZERO, |since| since.seq);
+    if let Some(state) = policy::chat_state(cx, ask.user_id)?
+        && scope.is_new(state.since)
+    {
+        body.extensions.global_account_data.push(basic_event(policy::CHAT, &state.content()));
+    }
     if scope.everything() || !scope.account_data.is_empty() {
         let mut has_rules = false;
         for found in tables::ACCOUNT_DATA.scan(cx.view, &(user,)) {

@@ -1,0 +1,65 @@
+//! Whether chat is switched on (F12), and how a user's clients learn of it: as account data that the server keeps, computed from
+//! the account's row, so that one write tells everybody.
+
+use journal::{ReadError, Stamp, Topic};
+use ruma::UserId;
+use serde_json::value::RawValue;
+
+use crate::{
+    Cx,
+    tables::{self, HostRow, UserKind},
+};
+
+/// The type of the account data: `{ "enabled": bool }`. Only provisioned users have it.
+pub const CHAT: &str = "org.vestibule.chat";
+
+/// What a provisioned user's clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChatState {
+    /// Whether chat is switched on.
+    pub enabled: bool,
+    /// Since when it may be that.
+    pub since: Stamp,
+    /// What wakes whoever waits for a change.
+    pub topic: Topic,
+}
+
+impl ChatState {
+    /// As account data.
+    #[must_use]
+    pub fn content(&self) -> Box<RawValue> {
+        crate::room::raw(&serde_json::json!({ "enabled": self.enabled }))
+    }
+}
+
+/// What wakes all who belong to an account.
+#[must_use]
+pub fn account_topic(cx: &Cx<'_>, organization: &str, account: &str) -> Topic {
+    // Two ids can be cut in many ways, their names in one.
+    Topic(cx.name(&format!("account {} {organization} {account}", organization.len())))
+}
+
+/// Whether chat is switched on for `user`; `None` for whoever belongs to no account.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn chat_state(cx: &Cx<'_>, user: &UserId) -> Result<Option<ChatState>, ReadError> {
+    let name = cx.user(user);
+    let host = match tables::USERS.get(cx.view, &(name,))?.map(|row| row.value.kind) {
+        Some(UserKind::Host) => tables::HOST_USERS.get(cx.view, &(name,))?,
+        Some(UserKind::Participant) => match tables::PARTICIPANTS.get(cx.view, &(name,))? {
+            Some(row) => tables::HOST_USERS.get(cx.view, &(cx.user(&row.value.inviter),))?,
+            None => None,
+        },
+        _ => None,
+    };
+    let Some(host) = host else { return Ok(None) };
+    let HostRow { organization, account, .. } = &host.value;
+    let row = tables::ORGANIZATION_ACCOUNTS.get(cx.view, &(cx.name(organization), cx.name(account)))?;
+    let since = row.as_ref().map_or(host.version, |row| row.version.max(host.version));
+    Ok(Some(ChatState {
+        enabled: row.is_some_and(|row| row.value.chat_enabled),
+        since: Stamp::of_row(since, 0),
+        topic: account_topic(cx, organization, account),
+    }))
+}
