@@ -38,6 +38,12 @@ pub struct Config {
     pub appservices: Appservices,
     /// `[push]`
     pub push: Push,
+    /// `[jwt]`
+    pub jwt: Jwt,
+    /// `[webhooks]`
+    pub webhooks: Webhooks,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -237,6 +243,54 @@ pub struct Push {
     pub trusted_gateways: Vec<String>,
 }
 
+/// `[jwt]`: logging in by a token that the platform signs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    /// The file with the key; nobody logs in that way unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// What `iss` has to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// What `aud` has to be, or have among others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+}
+
+/// `[webhooks]`: what the platform is told by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// Where it is told; nowhere unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The file with the secret that signs what it is told. Made on the first start that needs it.
+    pub secret: PathBuf,
+    /// Whether the URL may lead to an address that is not on the public Internet.
+    pub private_network: bool,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { url: None, secret: PathBuf::from("./webhook.key"), private_network: false }
+    }
+}
+
+/// `[audit]`: who called the platform API or signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// How long an entry is kept.
+    pub lifetime: Span,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { lifetime: Span::from_secs(90 * 86_400) }
+    }
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -277,6 +331,8 @@ impl Config {
                 .chain(&mut config.media.store)
                 .chain([&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten())
                 .chain(&mut config.appservices.registrations)
+                .chain([&mut config.webhooks.secret])
+                .chain(&mut config.jwt.key)
             {
                 *path = folder.join(&path);
             }
@@ -342,6 +398,17 @@ impl Config {
         };
         if !self.push.trusted_gateways.iter().all(|origin| is_origin(origin)) {
             return wrong("push.trusted_gateways", "write origins, such as \"http://127.0.0.1:7000\", without a path");
+        }
+        if let Some(url) = &self.webhooks.url
+            && !(url.starts_with("https://") || (self.webhooks.private_network && url.starts_with("http://")))
+        {
+            return wrong(
+                "webhooks.url",
+                "must start with https:// (http:// only on a private network: webhooks.private_network = true)",
+            );
+        }
+        if self.audit.lifetime.as_ms() == 0 {
+            return wrong("audit.lifetime", "must be longer than nothing");
         }
         if self.limits.connections == 0 {
             return wrong("limits.connections", "must be at least 1");

@@ -8,7 +8,7 @@ pub mod source;
 pub mod units;
 
 pub use homeserver::{
-    Appservices, Config, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server, Tls,
+    Appservices, Audit, Config, Jwt, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server, Tls, Webhooks,
 };
 pub use source::{ConfigError, Vars};
 pub use units::{Bytes, Span};

@@ -57,6 +57,8 @@ pub struct Server {
     pub appservices: BTreeMap<String, Appservice>,
     /// How often per second one user may send; `None`: as often as they like.
     pub rates_enabled: bool,
+    /// Whether the platform has a webhook, and is told of what happens.
+    pub webhooks: bool,
 }
 
 impl fmt::Debug for Server {

@@ -11,6 +11,7 @@ mod reject;
 mod testing;
 
 pub mod account;
+pub mod audit;
 pub mod changes;
 pub mod keys;
 pub mod media;

@@ -108,6 +108,9 @@ pub enum Reject {
         /// The version in force, if there is one.
         current_version: Option<String>,
     },
+    /// What is asked for goes against what is there; for the platform API.
+    #[error("{0}")]
+    Conflict(Message),
     /// `M_UNRECOGNIZED`
     #[error("{0}")]
     Unrecognized(Message),

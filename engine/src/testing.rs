@@ -54,6 +54,7 @@ impl World {
             registration_open: true,
             appservices: services.into_iter().map(|service| (service.registration.id.clone(), service)).collect(),
             rates_enabled: false,
+            webhooks: true,
         };
         let journal = MemoryJournal::for_tests(ClassTable::new(600_000, retentions));
         Self { journal, server, now_ms: Cell::new(1_800_000_000_000), rooms: Cell::new(0) }
@@ -103,7 +104,14 @@ impl World {
         let user_id = UserId::parse(format!("@{localpart}:example.org")).expect("a user id");
         self.run(|cx| {
             let mut draft = crate::Draft::new(*cx);
-            let row = UserRow { user_id: user_id.clone(), kind, password_hash: None, deactivated: false, created: cx.now() };
+            let row = UserRow {
+                user_id: user_id.clone(),
+                kind,
+                password_hash: None,
+                deactivated: false,
+                been_here: false,
+                created: cx.now(),
+            };
             tables::USERS.put(&mut draft.batch, &(cx.user(&user_id),), &row);
             Ok(draft.commit(()))
         })

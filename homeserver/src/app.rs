@@ -18,9 +18,11 @@ use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
+use crate::jwt::Jwt;
 use crate::media::MediaStore;
 use crate::passwords::Passwords;
 use crate::tasks::Tasks;
+use crate::workers::webhooks::Webhooks;
 
 /// The journal that the server runs on.
 pub type Store = journal::rocks::RocksJournal;
@@ -65,6 +67,10 @@ pub struct Resources {
     pub bodies: Bodies,
     /// Hashing passwords.
     pub passwords: Passwords,
+    /// How the platform's JSON Web Tokens are checked, if it signs any.
+    pub jwt: Option<Jwt>,
+    /// Where the platform is told what happens, if anywhere.
+    pub webhooks: Option<Webhooks>,
     /// How often one may ask; `None` when limits are off.
     pub rates: Option<Rates>,
 }

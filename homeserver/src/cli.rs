@@ -1,16 +1,21 @@
 //! What is typed after `vestibule`, and how its answers look.
 
+mod platform;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Parser, Subcommand};
 use config::Config;
+use engine::tables::Scope;
 use homeserver::clock::Clock;
 use homeserver::control::{self, Order};
 use homeserver::start;
 use journal::RootKey;
 use serde_json::{Value, json};
+
+pub use platform::{AccountCommand, HostCommand, OrgCommand, Paging, SessionCommand, audit, usage};
 
 /// A slim Matrix homeserver for waiting rooms.
 #[derive(Debug, Parser)]
@@ -38,6 +43,26 @@ pub enum Command {
     /// Keys of the platform interface.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Organizations: the tenants.
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Accounts: the parts of an organization.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Hosts: people who may start chats.
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Sessions, with the people invited to them.
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// How much there is.
+    Usage {
+        /// Only of this organization.
+        #[arg(long)]
+        organization: Option<String>,
+    },
+    /// Who called the platform API or signed in, and when.
+    Audit(Paging),
     /// How long things are kept.
     #[command(subcommand)]
     Retention(RetentionCommand),
@@ -58,7 +83,16 @@ pub enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
     /// Make a key and print it: it is shown this once.
-    Create,
+    #[command(after_help = "For the platform's back end: vestibule keys create\n\
+        For a dashboard that only looks, for a quarter: vestibule keys create --scope read --lifetime 90d")]
+    Create {
+        /// What it may be used for: read, provision, login, erase, audit, or platform for all of it. May be given several times.
+        #[arg(long = "scope", value_parser = scope)]
+        scopes: Vec<Scope>,
+        /// How long it can be used, such as 90d; until it is revoked unless given.
+        #[arg(long)]
+        lifetime: Option<config::Span>,
+    },
     /// List keys, without the keys themselves.
     List,
     /// Make a key useless.
@@ -75,10 +109,17 @@ pub enum RetentionCommand {
     Status,
 }
 
+fn scope(text: &str) -> Result<Scope, String> {
+    let known = Scope::ALL.into_iter().find(|scope| scope.as_str() == text);
+    known.ok_or_else(|| format!("one of {}", Scope::ALL.map(Scope::as_str).join(", ")))
+}
+
 impl From<KeysCommand> for Order {
     fn from(command: KeysCommand) -> Self {
         match command {
-            KeysCommand::Create => Self::KeysCreate { scopes: Vec::new() },
+            KeysCommand::Create { scopes, lifetime } => {
+                Self::KeysCreate { scopes, lifetime_ms: lifetime.map(|lifetime| lifetime.as_ms()) }
+            }
             KeysCommand::List => Self::KeysList,
             KeysCommand::Revoke { id } => Self::KeysRevoke { id },
         }
@@ -133,6 +174,7 @@ fn for_people(order: &Order, answer: &Value) -> String {
             keys.iter().map(|key| format!("{}  {}\n", text(&key["id"]), key["scopes"])).collect()
         }
         Order::KeysRevoke { .. } => format!("key {} opens nothing any more\n", text(&answer["id"])),
+        Order::Platform { .. } => platform::for_people(answer),
         Order::Health => format!("{} runs, {} batches\n", text(&answer["server"]), answer["batches"]),
         Order::RetentionStatus => {
             let span = |value: &Value| config::Span::from_ms(value.as_u64().unwrap_or_default()).to_string();

@@ -7,7 +7,10 @@ use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
+use engine::Reject;
 use engine::account::Secret;
+use engine::audit::Actor;
 use engine::platform::{self, CreatePlatformKey};
 use engine::tables::Scope;
 use serde::{Deserialize, Serialize};
@@ -17,6 +20,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::app::App;
 use crate::http::ApiError;
+use crate::platform as interface;
+use crate::platform::calls::Asked;
 
 /// Bytes of one order.
 const ORDER_BYTES_MAX: u64 = 64 * 1024;
@@ -34,6 +39,9 @@ pub enum Order {
     KeysCreate {
         /// What it may be used for; everything if empty.
         scopes: Vec<Scope>,
+        /// How long; until it is revoked unless given.
+        #[serde(default)]
+        lifetime_ms: Option<u64>,
     },
     /// All such keys, without the keys.
     KeysList,
@@ -44,6 +52,20 @@ pub enum Order {
     },
     /// What is kept, until when.
     RetentionStatus,
+    /// A call of the platform API, by its name in the document.
+    Platform {
+        /// The name: `put_organization`.
+        call: String,
+        /// Path parameters in the path's order.
+        #[serde(default)]
+        params: Vec<String>,
+        /// The query.
+        #[serde(default)]
+        query: String,
+        /// The body.
+        #[serde(default)]
+        body: Value,
+    },
 }
 
 /// Where the socket of a server with this data folder is.
@@ -59,16 +81,19 @@ pub fn socket_path(data: &Path) -> PathBuf {
 pub async fn execute(app: &App, order: Order) -> Result<Value, ApiError> {
     match order {
         Order::Health => app.read(|cx| Ok(json!({ "server": cx.server.name, "batches": cx.view.seq() }))),
-        Order::KeysCreate { scopes } => {
+        Order::KeysCreate { scopes, lifetime_ms } => {
             let (id, key) = (app.entropy.id(8), app.entropy.token("vestibule_"));
             let scopes = if scopes.is_empty() { vec![Scope::Platform] } else { scopes };
-            let command = CreatePlatformKey { id: id.clone(), key: Secret::new(key.clone()), scopes: scopes.clone() };
+            let command =
+                CreatePlatformKey { id: id.clone(), key: Secret::new(key.clone()), scopes: scopes.clone(), lifetime_ms };
             app.run(|cx| platform::create_platform_key(cx, &command)).await?;
             Ok(json!({ "id": id, "key": key, "scopes": scopes }))
         }
         Order::KeysList => {
             let keys = app.read(platform::platform_keys)?;
-            let keys = keys.into_iter().map(|key| json!({ "id": key.id, "scopes": key.scopes, "created": key.created }));
+            let keys = keys
+                .into_iter()
+                .map(|key| json!({ "id": key.id, "scopes": key.scopes, "created": key.created, "expires": key.expires }));
             Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
         }
         Order::KeysRevoke { id } => {
@@ -76,7 +101,23 @@ pub async fn execute(app: &App, order: Order) -> Result<Value, ApiError> {
             Ok(json!({ "id": id }))
         }
         Order::RetentionStatus => Ok(retention_status(app)),
+        Order::Platform { call, params, query, body } => platform_call(app, &call, params, query, &body).await,
     }
+}
+
+/// A call of the platform API, made at the server's own terminal: no key, and in the audit trail as the operator's.
+async fn platform_call(app: &App, call: &str, params: Vec<String>, query: String, body: &Value) -> Result<Value, ApiError> {
+    let calls = interface::all();
+    let entry = calls.find(call).ok_or_else(|| Reject::Unrecognized("this server has no such call".into()))?;
+    let names = entry.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let asked = Asked {
+        params: names.map(ToOwned::to_owned).zip(params).collect(),
+        query,
+        body: if body.is_null() { Bytes::new() } else { body.to_string().into() },
+        actor: Some(Actor::Operator),
+        idempotency: None,
+    };
+    (entry.handler)(app.clone(), asked).await
 }
 
 fn retention_status(app: &App) -> Value {

@@ -11,6 +11,7 @@ pub mod entropy;
 pub mod ephemeral;
 pub mod http;
 pub mod hub;
+pub mod jwt;
 pub mod media;
 pub mod newcomer;
 pub mod passwords;

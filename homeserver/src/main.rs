@@ -49,6 +49,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Command::Doctor => cli::doctor(config, arguments.json, root_key()),
         Command::Keys(command) => cli::order(config, command.into(), arguments.json, root_key()?),
+        Command::Org(command) => cli::order(config, command.into(), arguments.json, root_key()?),
+        Command::Account(command) => cli::order(config, command.into(), arguments.json, root_key()?),
+        Command::Host(command) => cli::order(config, command.into(), arguments.json, root_key()?),
+        Command::Session(command) => cli::order(config, command.into(), arguments.json, root_key()?),
+        Command::Usage { organization } => cli::order(config, cli::usage(organization), arguments.json, root_key()?),
+        Command::Audit(paging) => cli::order(config, cli::audit(paging), arguments.json, root_key()?),
         Command::Retention(command) => cli::order(config, command.into(), arguments.json, root_key()?),
     }
 }

@@ -26,9 +26,11 @@ use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
+use crate::jwt::Jwt;
 use crate::media::MediaStore;
 use crate::passwords::Passwords;
 use crate::tasks::Tasks;
+use crate::workers::webhooks::Webhooks;
 
 /// Where an operator can put the root key instead of a file; read by `main`.
 pub const ROOT_KEY_VARIABLE: &str = "VESTIBULE_ROOT_KEY";
@@ -106,6 +108,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let tasks = Tasks::default();
     let media = MediaStore::open(&config.media_store(), classes(&config), clock.clone(), entropy, tasks.clone())?;
     let thumbnails = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let (webhooks, jwt) = (Webhooks::open(&config, entropy)?, Jwt::open(&config)?);
     let app = App::new(Resources {
         journal,
         server,
@@ -122,6 +125,8 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         tasks,
         bodies: Bodies::default(),
         passwords,
+        webhooks,
+        jwt,
         rates,
     });
     let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());
@@ -246,5 +251,6 @@ fn server(config: &Config, row: &ServerRow) -> Result<engine::Server, StartError
         upload_per_day: config.media.upload_per_day.get(),
         registration_open: config.registration.open,
         rates_enabled: config.limits.enabled,
+        webhooks: config.webhooks.url.is_some(),
     })
 }

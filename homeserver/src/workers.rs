@@ -1,6 +1,7 @@
 //! What runs beside the requests.
 
 pub mod appservices;
+pub mod audit;
 pub mod backups;
 pub mod counts;
 pub mod delayed;
@@ -8,6 +9,7 @@ mod due;
 pub mod expiry;
 pub mod push;
 pub mod sessions;
+pub mod webhooks;
 
 use crate::app::App;
 
@@ -15,9 +17,11 @@ use crate::app::App;
 pub fn start(app: &App) {
     appservices::start(app);
     backups::start(app);
+    app.tasks.spawn(audit::run(app.clone()));
     app.tasks.spawn(counts::run(app.clone()));
     app.tasks.spawn(delayed::run(app.clone()));
     app.tasks.spawn(expiry::run(app.clone()));
     app.tasks.spawn(push::run(app.clone()));
     app.tasks.spawn(sessions::run(app.clone()));
+    app.tasks.spawn(webhooks::run(app.clone()));
 }

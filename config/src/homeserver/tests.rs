@@ -32,6 +32,8 @@ fn the_example_names_every_key() {
         server: Server { public_url: Some("https://x".to_owned()), ..Server::default() },
         tls: Tls { certificate: Some(PathBuf::from("x")), key: Some(PathBuf::from("x")) },
         media: Media { store: Some(PathBuf::from("x")), ..Media::default() },
+        webhooks: Webhooks { url: Some("https://x".to_owned()), ..Webhooks::default() },
+        jwt: Jwt { key: Some(PathBuf::from("x")), issuer: Some("x".to_owned()), audience: Some("x".to_owned()) },
         ..Config::default()
     };
     let known = toml::Table::try_from(known).expect("writes");

@@ -1,12 +1,13 @@
 //! Logging in ([spec v1.19, § Login](https://spec.matrix.org/v1.19/client-server-api/#login)).
 
-use journal::ReadError;
+use journal::{ReadError, Timestamp};
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
 use super::{DeviceChoice, LOGIN_TOKEN_MS, NewTokens, Secret, devices, tokens};
 use crate::{
-    Cx, Decided, Draft, Reject, Stop, class,
-    tables::{self, DeviceRow, LoginTokenRow},
+    Cx, Decided, Draft, Reject, Stop, audit, class,
+    platform::webhooks,
+    tables::{self, DeviceRow, LoginTokenRow, UserKind, UserRow},
 };
 
 /// A device that is being logged in to.
@@ -32,6 +33,15 @@ pub enum LoginProof {
     },
     /// A one-time token.
     Token(Secret),
+    /// A JSON Web Token of the platform's that has been checked; only it being used once is left to see to.
+    Jwt {
+        /// Who.
+        user_id: OwnedUserId,
+        /// Its id (`jti`).
+        id: Secret,
+        /// Until when it could be used.
+        expires: Timestamp,
+    },
     /// An application service, for a user in its namespace.
     Appservice {
         /// The application service.
@@ -39,6 +49,18 @@ pub enum LoginProof {
         /// Who.
         user_id: OwnedUserId,
     },
+}
+
+impl LoginProof {
+    /// What the audit trail calls it.
+    const fn action(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => "login m.login.password",
+            Self::Token(_) => "login m.login.token",
+            Self::Jwt { .. } => "login org.matrix.login.jwt",
+            Self::Appservice { .. } => "login m.login.application_service",
+        }
+    }
 }
 
 /// `POST /login`.
@@ -84,7 +106,27 @@ pub fn login(cx: &Cx<'_>, command: &Login) -> Decided<Session> {
     }
     tables::USERS.require(&mut draft.batch, &name, Some(row.version));
     let session = put_device(&mut draft, &user_id, row.value.kind, &command.device)?;
+    note(&mut draft, &user_id, command.proof.action(), &command.device);
+    if !row.value.been_here && matches!(row.value.kind, UserKind::Host | UserKind::Participant) {
+        tables::USERS.put(&mut draft.batch, &name, &UserRow { been_here: true, ..row.value });
+        webhooks::first_online(&mut draft, &user_id)?;
+    }
     Ok(draft.commit(session))
+}
+
+/// Drafts the audit trail's entry of a sign-in.
+pub(super) fn note(draft: &mut Draft<'_>, user_id: &UserId, action: &str, device: &NewDevice) {
+    let cx = draft.cx();
+    // The token is new and random; of its hash only another hash is kept.
+    let unique = cx.name(&format!("sign-in {}", device.tokens.access_token.expose()));
+    let entry = audit::NewEntry {
+        id: unique.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+        actor: audit::Actor::User(user_id.to_owned()),
+        action: action.to_owned(),
+        objects: Vec::new(),
+        status: 200,
+    };
+    audit::write(&cx, &mut draft.batch, &entry);
 }
 
 fn check_proof(draft: &mut Draft<'_>, proof: &LoginProof) -> Result<OwnedUserId, Stop> {
@@ -99,6 +141,19 @@ fn check_proof(draft: &mut Draft<'_>, proof: &LoginProof) -> Result<OwnedUserId,
             tables::LOGIN_TOKENS.require(&mut draft.batch, &name, Some(row.version));
             tables::LOGIN_TOKENS.delete(&mut draft.batch, &name);
             Ok(row.value.user_id)
+        }
+        LoginProof::Jwt { user_id, id, expires } => {
+            let kind = tables::USERS.get(cx.view, &(cx.user(user_id),))?.map(|row| row.value.kind);
+            if !matches!(kind, Some(UserKind::Host | UserKind::Participant)) {
+                return Err(Reject::forbidden("there is no such host or participant").into());
+            }
+            let name = (cx.name(&format!("jwt {}", id.expose())),);
+            if tables::USED_JWTS.exists(cx.view, &name)? {
+                return Err(Reject::forbidden("this token has been used; sign a new one").into());
+            }
+            tables::USED_JWTS.require(&mut draft.batch, &name, None);
+            tables::USED_JWTS.put(&mut draft.batch, &name, &(), class::MINUTES, *expires);
+            Ok(user_id.clone())
         }
         LoginProof::Appservice { id, user_id } => {
             let appservice = cx.server.appservices.get(id).ok_or(Reject::UnknownToken { soft_logout: false })?;

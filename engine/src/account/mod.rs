@@ -38,13 +38,14 @@ pub use login::{Login, LoginProof, NewDevice, Session, create_login_token, login
 pub use push_rules::{ChangePushRules, PushRuleChange, change_push_rules, push_rules};
 pub(crate) use pushers::{HttpPusher, delete_rejected, http_pushers};
 pub use pushers::{Pushers, SetPusher, pushers, set_pusher};
+pub(crate) use rooms::leave_with;
 pub use tokens::{Refresh, confirm_tokens, refresh};
 pub use uia::{UIA_GRACE_MS, has_fresh_login, is_uia_session, start_uia};
-pub(crate) use users::put_user;
 pub use users::{
     ChangePassword, Deactivate, PROVISIONED_NAME_LENGTH, Register, change_password, check_available, deactivate,
     ensure_senders, is_deactivated, local_user_id, password_hash, register, user,
 };
+pub(crate) use users::{close, put_user};
 
 /// Devices of one user: more than people have, few enough to be queried together.
 pub const DEVICES_MAX: usize = 100;

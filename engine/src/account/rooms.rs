@@ -56,17 +56,35 @@ fn rewrite_member(draft: &mut Draft<'_>, user_id: &UserId, room_id: OwnedRoomId,
     append_member(draft, user_id, room_id, content)
 }
 
+/// Drafts that the user leaves every room that `other` is in.
+pub(crate) fn leave_with(draft: &mut Draft<'_>, user_id: &UserId, other: &UserId) -> Result<(), Stop> {
+    let cx = draft.cx();
+    for found in tables::MEMBERSHIPS.scan(cx.view, &(cx.user(user_id),)) {
+        let ((_, room), row) = found?;
+        let present = |membership: &MembershipState| matches!(membership, MembershipState::Join | MembershipState::Invite);
+        let with = tables::MEMBERS.get(cx.view, &(room, cx.user(other)))?;
+        if present(&row.value.membership) && with.is_some_and(|member| present(&member.value.membership)) {
+            leave(draft, user_id, row.value.room_id)?;
+        }
+    }
+    Ok(())
+}
+
 /// Drafts that the user leaves every room.
 pub(super) fn leave_all(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop> {
     let cx = draft.cx();
     for found in tables::MEMBERSHIPS.scan(cx.view, &(cx.user(user_id),)) {
         let row = found?.1.value;
         if matches!(row.membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {
-            let leave = CanonicalJsonValue::String(MembershipState::Leave.to_string());
-            append_member(draft, user_id, row.room_id, CanonicalJsonObject::from([("membership".to_owned(), leave)]))?;
+            leave(draft, user_id, row.room_id)?;
         }
     }
     Ok(())
+}
+
+fn leave(draft: &mut Draft<'_>, user_id: &UserId, room_id: OwnedRoomId) -> Result<(), Stop> {
+    let leave = CanonicalJsonValue::String(MembershipState::Leave.to_string());
+    append_member(draft, user_id, room_id, CanonicalJsonObject::from([("membership".to_owned(), leave)]))
 }
 
 fn append_member(

@@ -112,7 +112,10 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
     let profile = ProfileRow { display_name: Some(command.localpart.clone()), ..ProfileRow::default() };
     put_user(&mut draft, &user_id, command.kind, command.password_hash.clone(), &profile);
     let session = match &command.device {
-        Some(device) => Some(login::put_first_device(&mut draft, &user_id, device)?),
+        Some(device) => {
+            login::note(&mut draft, &user_id, "register", device);
+            Some(login::put_first_device(&mut draft, &user_id, device)?)
+        }
         None => None,
     };
     Ok(draft.commit((user_id, session)))
@@ -129,7 +132,14 @@ pub(crate) fn put_user(
     let cx = draft.cx();
     let name = (cx.user(user_id),);
     tables::USERS.require(&mut draft.batch, &name, None);
-    let row = UserRow { user_id: user_id.to_owned(), kind, password_hash, deactivated: false, created: cx.now() };
+    let row = UserRow {
+        user_id: user_id.to_owned(),
+        kind,
+        password_hash,
+        deactivated: false,
+        been_here: false,
+        created: cx.now(),
+    };
     tables::USERS.put(&mut draft.batch, &name, &row);
     tables::PROFILES.put(&mut draft.batch, &name, profile);
 }
@@ -216,13 +226,25 @@ pub fn deactivate(cx: &Cx<'_>, command: &Deactivate) -> Decided<()> {
         return Err(Reject::forbidden("Your account is managed for you and can't be closed here.").into());
     }
     let mut draft = Draft::new(*cx);
+    close(&mut draft, user_id)?;
+    Ok(draft.commit(()))
+}
+
+/// Drafts the end of an account, whoever asks for it.
+///
+/// # Errors
+/// `M_NOT_FOUND` for nobody; [`Stop::Read`].
+pub(crate) fn close(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop> {
+    let cx = draft.cx();
+    let name = (cx.user(user_id),);
+    let row = tables::USERS.get(cx.view, &name)?.ok_or_else(|| Reject::not_found("there is no such user"))?;
     tables::USERS.require(&mut draft.batch, &name, Some(row.version));
     let closed = UserRow { password_hash: None, deactivated: true, ..row.value };
     tables::USERS.put(&mut draft.batch, &name, &closed);
-    rooms::leave_all(&mut draft, user_id)?;
-    devices::delete_all_but(&mut draft, user_id, None)?;
-    pushers::delete_of(&mut draft, user_id, None)?;
-    data::delete_all(&mut draft, user_id)?;
-    profile::delete(&mut draft, user_id);
-    Ok(draft.commit(()))
+    rooms::leave_all(draft, user_id)?;
+    devices::delete_all_but(draft, user_id, None)?;
+    pushers::delete_of(draft, user_id, None)?;
+    data::delete_all(draft, user_id)?;
+    profile::delete(draft, user_id);
+    Ok(())
 }

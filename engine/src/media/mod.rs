@@ -67,8 +67,16 @@ pub fn media(cx: &Cx<'_>, viewer: Option<&UserId>, server: &ServerName, media_id
 /// # Errors
 /// [`Stop::Read`].
 pub fn room_left(cx: &Cx<'_>, user_id: &UserId) -> Result<u64, Stop> {
-    let used = uploads(cx, user_id)?.iter().map(|upload| upload.size).sum::<u64>();
-    Ok(cx.server.upload_per_day.saturating_sub(used).min(cx.server.upload_size_max))
+    let used = uploaded(cx, user_id)?;
+    Ok(policy::upload_per_day(cx, user_id)?.saturating_sub(used).min(cx.server.upload_size_max))
+}
+
+/// How many bytes `user_id` has uploaded in the last 24 hours.
+///
+/// # Errors
+/// [`Stop::Read`].
+pub fn uploaded(cx: &Cx<'_>, user_id: &UserId) -> Result<u64, Stop> {
+    Ok(uploads(cx, user_id)?.iter().map(|upload| upload.size).sum())
 }
 
 /// Checks that `user_id` may upload `size` bytes now.
@@ -83,7 +91,7 @@ pub fn check_upload(cx: &Cx<'_>, user_id: &UserId, size: u64) -> Result<(), Stop
     }
     let uploads = uploads(cx, user_id)?;
     let used = uploads.iter().map(|upload| upload.size).sum::<u64>();
-    let mut excess = used.saturating_add(size).saturating_sub(cx.server.upload_per_day);
+    let mut excess = used.saturating_add(size).saturating_sub(policy::upload_per_day(cx, user_id)?);
     if excess == 0 {
         return Ok(());
     }

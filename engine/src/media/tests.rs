@@ -28,6 +28,7 @@ fn fixture(per_day: u64) -> Fixture {
         registration_open: false,
         appservices: BTreeMap::new(),
         rates_enabled: false,
+        webhooks: false,
     };
     Fixture { journal: MemoryJournal::for_tests(classes), server }
 }

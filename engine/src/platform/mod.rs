@@ -2,24 +2,36 @@
 //! lets their people in. Every `put_*` is idempotent: the same request twice changes nothing the second time.
 
 mod hosts;
+mod idempotency;
+mod lists;
 mod me;
 mod newcomer;
 mod organizations;
 mod platform_keys;
+mod removal;
 mod sessions;
+mod usage;
+pub mod webhooks;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use hosts::{Host, PutHost, create_login_token, host, put_host};
+pub use idempotency::{ANSWER_MS, Repeatable, answered, remember};
+pub use lists::{
+    PAGE_MAX, Page, PageRequest, Session, account, account_page, host_row, hosts, hosts_of, open_sessions, organization,
+    organizations, session, sessions, sessions_of,
+};
 pub use me::{Inviter, Me, Role, me};
 pub use newcomer::NewcomerRecords;
 pub use organizations::{PutOrganization, PutOrganizationAccount, put_organization, put_organization_account};
 pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key, platform_keys, revoke_platform_key};
+pub use removal::{delete_account, delete_host, delete_organization};
 pub use sessions::{
     INVITEES_MAX, Invitee, PutSession, SESSIONS_TOPIC, SessionPut, due_sessions, end_session, next_due, participants,
     put_session,
 };
+pub use usage::{Usage, usage, usage_of};
 
 use crate::Reject;
 

@@ -50,15 +50,20 @@ pub struct PutOrganizationAccount {
     pub name: String,
     /// Whether its hosts and their participants may chat; `None` leaves it as it is (on for a new account).
     pub chat_enabled: Option<bool>,
+    /// Bytes that each of them may upload in any 24 hours; `None` leaves it as it is (the server's for a new account).
+    pub upload_per_day: Option<u64>,
 }
 
 /// Makes or changes an account. With its second account an organization becomes an enterprise: from then on the names of all
-/// its hosts are followed by their account's (F2). Answers whose rooms have to hear of it still, see
+/// its hosts are followed by their account's (F2). Answers the account, and whose rooms have to hear of it still, see
 /// [`profile::continue_rooms`].
 ///
 /// # Errors
 /// `M_NOT_FOUND` without the organization, `M_INVALID_PARAM` for an empty or long text.
-pub fn put_organization_account(cx: &Cx<'_>, command: &PutOrganizationAccount) -> Decided<BTreeMap<OwnedUserId, Name>> {
+pub fn put_organization_account(
+    cx: &Cx<'_>,
+    command: &PutOrganizationAccount,
+) -> Decided<(OrganizationAccountRow, BTreeMap<OwnedUserId, Name>)> {
     check_text("account", &command.account)?;
     check_text("name", &command.name)?;
     let organization = cx.name(&command.organization);
@@ -72,9 +77,10 @@ pub fn put_organization_account(cx: &Cx<'_>, command: &PutOrganizationAccount) -
         account: command.account.clone(),
         name: command.name.clone(),
         chat_enabled: command.chat_enabled.unwrap_or(known.as_ref().is_none_or(|row| row.value.chat_enabled)),
+        upload_per_day: command.upload_per_day.or_else(|| known.as_ref().and_then(|row| row.value.upload_per_day)),
     };
     if known.as_ref().is_some_and(|known| known.value == row) {
-        return Ok(Decision::Done(BTreeMap::new()));
+        return Ok(Decision::Done((row, BTreeMap::new())));
     }
     let mut draft = Draft::new(*cx);
     // Two first accounts at once must see each other: each rewrites the organization's row.
@@ -85,19 +91,29 @@ pub fn put_organization_account(cx: &Cx<'_>, command: &PutOrganizationAccount) -
     draft.batch.wake(policy::account_topic(cx, &row.organization, &row.account));
     let mut accounts = accounts(cx, organization)?;
     let count_before = accounts.len();
-    let renamed = accounts.insert(row.account.clone(), row.name).is_some_and(|name| name != command.name);
+    let renamed = accounts.insert(row.account.clone(), row.name.clone()).is_some_and(|name| name != command.name);
+    let shown = accounts.len() > 1 && (count_before < 2 || renamed);
+    let unfinished = if shown { rename_hosts(&mut draft, organization, &accounts)? } else { BTreeMap::new() };
+    Ok(draft.commit((row, unfinished)))
+}
+
+/// Drafts the names of an organization's hosts as they are with these accounts.
+pub(super) fn rename_hosts(
+    draft: &mut Draft<'_>,
+    organization: Name,
+    accounts: &BTreeMap<String, String>,
+) -> Result<BTreeMap<OwnedUserId, Name>, Stop> {
+    let cx = draft.cx();
     let mut unfinished = BTreeMap::new();
-    if accounts.len() > 1 && (count_before < 2 || renamed) {
-        for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(organization,)) {
-            let user_id = found?.1.value;
-            let Some(host) = tables::HOST_USERS.get(cx.view, &(cx.user(&user_id),))? else { continue };
-            let name = full_name(&host.value, &accounts);
-            if let Some(next) = profile::rename(&mut draft, &user_id, &name)? {
-                unfinished.insert(user_id, next);
-            }
+    for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(organization,)) {
+        let user_id = found?.1.value;
+        let Some(host) = tables::HOST_USERS.get(cx.view, &(cx.user(&user_id),))? else { continue };
+        let name = full_name(&host.value, accounts);
+        if let Some(next) = profile::rename(draft, &user_id, &name)? {
+            unfinished.insert(user_id, next);
         }
     }
-    Ok(draft.commit(unfinished))
+    Ok(unfinished)
 }
 
 /// The names of an organization's accounts, by their ids.

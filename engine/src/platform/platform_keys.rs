@@ -21,6 +21,8 @@ pub struct CreatePlatformKey {
     pub key: Secret,
     /// What it may be used for.
     pub scopes: Vec<Scope>,
+    /// How long it opens anything; `None`: until it is revoked.
+    pub lifetime_ms: Option<u64>,
 }
 
 /// Stores a new key.
@@ -29,7 +31,8 @@ pub struct CreatePlatformKey {
 /// [`Stop::Read`].
 pub fn create_platform_key(cx: &Cx<'_>, command: &CreatePlatformKey) -> Decided<()> {
     let mut draft = Draft::new(*cx);
-    let row = PlatformKeyRow { id: command.id.clone(), scopes: command.scopes.clone(), created: cx.now() };
+    let expires = command.lifetime_ms.map(|lifetime_ms| cx.now().plus_ms(lifetime_ms));
+    let row = PlatformKeyRow { id: command.id.clone(), scopes: command.scopes.clone(), created: cx.now(), expires };
     tables::PLATFORM_KEYS.put(&mut draft.batch, &(key_name(cx, &command.key),), &row);
     Ok(draft.commit(()))
 }
@@ -65,12 +68,16 @@ pub fn revoke_platform_key(cx: &Cx<'_>, id: &str) -> Decided<()> {
 /// Whose key it is, if it may be used for `scope`.
 ///
 /// # Errors
-/// `M_UNKNOWN_TOKEN` for an unknown key, `M_FORBIDDEN` for one of another scope.
+/// `M_UNKNOWN_TOKEN` for an unknown key and for one that has run out, `M_FORBIDDEN` for one of another scope.
 pub fn check_platform_key(cx: &Cx<'_>, key: &Secret, scope: Scope) -> Result<PlatformKeyRow, Stop> {
     let row = tables::PLATFORM_KEYS.get(cx.view, &(key_name(cx, key),))?;
     let row = row.ok_or(Reject::UnknownToken { soft_logout: false })?.value;
-    if !row.scopes.contains(&scope) {
-        return Err(Reject::forbidden("this key may not be used for this; make one with `vestibule keys create`").into());
+    if row.expires.is_some_and(|expires| expires <= cx.now()) {
+        return Err(Reject::UnknownToken { soft_logout: false }.into());
+    }
+    if !row.scopes.contains(&scope) && !row.scopes.contains(&Scope::Platform) {
+        let message = format!("this key may not be used for this: it takes the scope `{}`", scope.as_str());
+        return Err(Reject::forbidden(message).into());
     }
     Ok(row)
 }

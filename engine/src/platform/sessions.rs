@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use journal::{Name, ReadError, Timestamp, Topic};
 use ruma::OwnedUserId;
 
-use super::{NewcomerRecords, check_text, hosts};
+use super::{NewcomerRecords, check_text, hosts, webhooks};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop,
     account::{self, profile},
@@ -63,10 +63,11 @@ pub fn participants(cx: &Cx<'_>, session: &str) -> Result<BTreeMap<String, Parti
     rows.map(|row| row.map(|(_, row)| (row.value.invitee.clone(), row.value))).collect()
 }
 
-/// Makes or changes a session.
+/// Makes or changes a session. Moved to another time, it keeps its chats; moved to another host, its participants leave those with
+/// the host before.
 ///
 /// # Errors
-/// `M_NOT_FOUND` without the host, `M_INVALID_PARAM` for another host, an end that is past or too far, an invitee named twice, too
+/// `M_NOT_FOUND` without the host, `M_INVALID_PARAM` for a host of another organization, an end that is past or too far, an invitee named twice, too
 /// many; `M_FORBIDDEN` for a session that is over.
 pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
     check(cx, command)?;
@@ -74,8 +75,10 @@ pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
     let key = (cx.name(&command.session),);
     let known = tables::SESSIONS.get(cx.view, &key)?;
     if let Some(known) = &known {
-        if known.value.host != host.user_id {
-            return Err(Reject::invalid_param("a session keeps its host; put another session").into());
+        let organization =
+            tables::HOST_USERS.get(cx.view, &(cx.user(&known.value.host),))?.map(|row| row.value.organization);
+        if organization.is_some_and(|organization| organization != host.organization) {
+            return Err(Reject::invalid_param("a session stays in its organization; put another session").into());
         }
         if known.value.ended {
             return Err(Reject::forbidden("this session is over; put another one").into());
@@ -89,11 +92,22 @@ pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
         SessionRow { session: command.session.clone(), host: host.user_id.clone(), ends_at: command.ends_at, ended: false };
     // Rewritten even if it is the same: two requests at once must not make one invitee twice.
     put_row(&mut draft, known.as_ref().map(|row| row.value.ends_at), &row);
+    let moved_from = known.as_ref().map(|known| known.value.host.clone()).filter(|before| *before != host.user_id);
+    if let Some(before) = &moved_from {
+        tables::HOST_SESSIONS.delete(&mut draft.batch, &(cx.user(before), key.0));
+    }
+    tables::HOST_SESSIONS.put(&mut draft.batch, &(cx.user(&host.user_id), key.0), &command.session);
     let before = participants(cx, &command.session)?;
     let mut put = SessionPut::default();
     let mut changed = known.is_none_or(|known| known.value != row);
     for invitee in &command.invitees {
         changed |= put_invitee(&mut draft, &row, invitee, before.get(&invitee.id), &mut put)?;
+    }
+    if let Some(former) = &moved_from {
+        // The chats with the host before end; each participant has one with the new host as soon as one of them begins it.
+        for participant in before.values() {
+            account::leave_with(&mut draft, &participant.user_id, former)?;
+        }
     }
     for (id, left_out) in &before {
         if !put.participants.contains_key(id) && left_out.ends_at > cx.now() {
@@ -227,6 +241,7 @@ pub fn end_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
     tables::SESSIONS.require(&mut draft.batch, &key, Some(known.version));
     let ends_at = known.value.ends_at.min(cx.now());
     put_row(&mut draft, Some(known.value.ends_at), &SessionRow { ends_at, ended: true, ..known.value });
+    webhooks::session_ended(&mut draft, session);
     for participant in participants(cx, session)?.into_values() {
         let ends_at = participant.ends_at.min(cx.now());
         put_participant(&mut draft, &ParticipantRow { ends_at, ..participant.clone() });

@@ -73,6 +73,7 @@ fn put_account(world: &World, organization: &str, account: &str, chat_enabled: O
         account: account.to_owned(),
         name: format!("{account} Clinic"),
         chat_enabled,
+        upload_per_day: None,
     };
     world.run(|cx| put_organization_account(cx, &command)).map(drop)
 }
@@ -191,7 +192,7 @@ fn what_does_not_fit_is_refused() {
         ("host changes organization", put_host_named(&world, "ada", "other", "East", "Ada").map(drop)),
         ("host without a name", put_host_named(&world, "x", "acme", "North", " ").map(drop)),
         ("session without host", session(&world, "t", "nobody", &[]).map(drop)),
-        ("session changes host", session(&world, "s", "eve", &["pat"]).map(drop)),
+        ("session changes organization", session(&world, "s", "eve", &["pat"]).map(drop)),
         ("session in the past", session_until(&world, "t", "ada", &[], world.now()).map(drop)),
         ("session in a thousand years", session_until(&world, "t", "ada", &[], Timestamp::NEVER).map(drop)),
         ("an invitee twice", session(&world, "t", "ada", &["pat2", "pat2"]).map(drop)),
@@ -315,9 +316,19 @@ fn login_tokens_are_for_provisioned_users() {
 fn a_key_opens_its_scope_until_it_is_revoked() {
     let world = World::new();
     let key = Secret::new("vestibule_secret".to_owned());
-    let command = CreatePlatformKey { id: "k1".to_owned(), key: key.clone(), scopes: tables::Scope::ALL.to_vec() };
+    let command = CreatePlatformKey {
+        id: "k1".to_owned(),
+        key: key.clone(),
+        scopes: vec![tables::Scope::Platform],
+        lifetime_ms: None,
+    };
     world.run(|cx| create_platform_key(cx, &command)).expect("made");
-    let none = CreatePlatformKey { id: "k2".to_owned(), key: Secret::new("useless".to_owned()), scopes: Vec::new() };
+    let none = CreatePlatformKey {
+        id: "k2".to_owned(),
+        key: Secret::new("useless".to_owned()),
+        scopes: Vec::new(),
+        lifetime_ms: None,
+    };
     world.run(|cx| create_platform_key(cx, &none)).expect("made");
     let check = |key: &Secret| world.read(|cx| check_platform_key(cx, key, tables::Scope::Platform)).map(|row| row.id).ok();
     assert_eq!(check(&key).as_deref(), Some("k1"));
@@ -345,4 +356,41 @@ fn a_page_knows_whom_it_is_for() {
     assert!(!me(user_id!("@pat:example.org")).chat_enabled);
     let ada = me(user_id!("@ada:example.org"));
     assert_eq!((ada.role, ada.chat_enabled, ada.inviter), (Role::Host, false, None));
+}
+
+#[test]
+fn a_message_that_waits_is_told_once_until_they_come() {
+    let world = clinic();
+    session(&world, "s", "ada", &["pat"]).expect("a session");
+    let pat = user_id!("@pat:example.org").to_owned();
+    let ada = crate::testing::Person {
+        user_id: user_id!("@ada:example.org").to_owned(),
+        device_id: "D".into(),
+        keys: std::sync::Arc::new(key_pair("D")),
+    };
+    let invited = crate::testing::Person { user_id: pat.clone(), ..ada.clone() };
+    let room = world.room(&ada, &[&invited]);
+    let waiting = || {
+        let untold = world.read(|cx| webhooks::untold(cx, 10)).expect("reads");
+        untold.into_iter().map(|waiting| (waiting.place, waiting.row.event)).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting(), [], "an invitation is no message");
+    world.say(&ada, &room, "one");
+    world.say(&ada, &room, "two");
+    let told = waiting();
+    assert!(
+        matches!(&told[..], [(_, webhooks::WebhookEvent::MessageWaiting(user))] if user.user_id == pat && user.session.as_deref() == Some("s"))
+    );
+    world.run(|cx| webhooks::told(cx, told[0].0)).expect("told");
+    world.advance(1);
+    world.say(&ada, &room, "three");
+    assert_eq!(waiting(), [], "they have not come since");
+    world.run(|cx| webhooks::been_there(cx, &pat)).expect("noted");
+    world.advance(1);
+    world.say(&ada, &room, "four");
+    assert_eq!(waiting().len(), 1, "they came, and went");
+    world.run(|cx| webhooks::told(cx, waiting()[0].0)).expect("told");
+    world.advance(crate::testing::LIFETIME_MS);
+    world.say(&ada, &room, "five");
+    assert_eq!(waiting().len(), 1, "what waited has expired");
 }

@@ -1,7 +1,7 @@
 //! Whether chat is switched on (F12), and how a user's clients learn of it: as account data that the server keeps, computed from
 //! the account's row, so that one write tells everybody.
 
-use journal::{ReadError, Stamp, Topic};
+use journal::{ReadError, Row, Stamp, Topic};
 use ruma::UserId;
 use serde_json::value::RawValue;
 
@@ -44,16 +44,7 @@ pub fn account_topic(cx: &Cx<'_>, organization: &str, account: &str) -> Topic {
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn chat_state(cx: &Cx<'_>, user: &UserId) -> Result<Option<ChatState>, ReadError> {
-    let name = cx.user(user);
-    let host = match tables::USERS.get(cx.view, &(name,))?.map(|row| row.value.kind) {
-        Some(UserKind::Host) => tables::HOST_USERS.get(cx.view, &(name,))?,
-        Some(UserKind::Participant) => match tables::PARTICIPANTS.get(cx.view, &(name,))? {
-            Some(row) => tables::HOST_USERS.get(cx.view, &(cx.user(&row.value.inviter),))?,
-            None => None,
-        },
-        _ => None,
-    };
-    let Some(host) = host else { return Ok(None) };
+    let Some(host) = responsible(cx, user)? else { return Ok(None) };
     let HostRow { organization, account, .. } = &host.value;
     let row = tables::ORGANIZATION_ACCOUNTS.get(cx.view, &(cx.name(organization), cx.name(account)))?;
     let since = row.as_ref().map_or(host.version, |row| row.version.max(host.version));
@@ -62,4 +53,28 @@ pub fn chat_state(cx: &Cx<'_>, user: &UserId) -> Result<Option<ChatState>, ReadE
         since: Stamp::of_row(since, 0),
         topic: account_topic(cx, organization, account),
     }))
+}
+
+/// Bytes that `user` may upload in any 24 hours (F9): as the account says, else as the server's configuration does.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn upload_per_day(cx: &Cx<'_>, user: &UserId) -> Result<u64, ReadError> {
+    let Some(host) = responsible(cx, user)?.map(|row| row.value) else { return Ok(cx.server.upload_per_day) };
+    let key = (cx.name(&host.organization), cx.name(&host.account));
+    let account = tables::ORGANIZATION_ACCOUNTS.get(cx.view, &key)?.map(|row| row.value);
+    Ok(account.and_then(|account| account.upload_per_day).unwrap_or(cx.server.upload_per_day))
+}
+
+/// The host whose account `user` belongs to: the user, or who invited them.
+fn responsible(cx: &Cx<'_>, user: &UserId) -> Result<Option<Row<HostRow>>, ReadError> {
+    let name = cx.user(user);
+    match tables::USERS.get(cx.view, &(name,))?.map(|row| row.value.kind) {
+        Some(UserKind::Host) => tables::HOST_USERS.get(cx.view, &(name,)),
+        Some(UserKind::Participant) => match tables::PARTICIPANTS.get(cx.view, &(name,))? {
+            Some(row) => tables::HOST_USERS.get(cx.view, &(cx.user(&row.value.inviter),)),
+            None => Ok(None),
+        },
+        _ => Ok(None),
+    }
 }

@@ -15,7 +15,7 @@ mod tests;
 use journal::ReadError;
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
-pub use chat::{CHAT, ChatState, account_topic, chat_state};
+pub use chat::{CHAT, ChatState, account_topic, chat_state, upload_per_day};
 pub use standing::{Standing, is_support, standing, support_user_id};
 
 use crate::{Cx, Draft, Reject, Stop, tables};

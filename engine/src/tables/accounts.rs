@@ -77,6 +77,9 @@ pub struct UserRow {
     /// Whether the account has been closed.
     #[serde(default)]
     pub deactivated: bool,
+    /// Whether a host or participant has been here: signed in at least once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub been_here: bool,
     /// When it was made.
     pub created: Timestamp,
 }

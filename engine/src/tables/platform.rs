@@ -59,6 +59,9 @@ pub struct OrganizationAccountRow {
     pub name: String,
     /// Whether its hosts and their participants may chat (F12).
     pub chat_enabled: bool,
+    /// Bytes that each of them may upload in any 24 hours; `None`: as the server's configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_per_day: Option<u64>,
 }
 
 /// A host.
@@ -113,17 +116,43 @@ pub struct PlatformKeyRow {
     pub scopes: Vec<Scope>,
     /// When it was made.
     pub created: Timestamp,
+    /// From when it opens nothing; `None`: when it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
 }
 
 /// What a key may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// The platform's back end: organizations, accounts, hosts, sessions, login tokens.
+    /// All of the following: the platform's back end.
     Platform,
+    /// Look at organizations, accounts, hosts, sessions and usage.
+    Read,
+    /// Put, end and delete them.
+    Provision,
+    /// Make login tokens.
+    Login,
+    /// Erase users at once.
+    Erase,
+    /// Read the audit trail.
+    Audit,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Platform];
+    pub const ALL: [Self; 6] = [Self::Platform, Self::Read, Self::Provision, Self::Login, Self::Erase, Self::Audit];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Read => "read",
+            Self::Provision => "provision",
+            Self::Login => "login",
+            Self::Erase => "erase",
+            Self::Audit => "audit",
+        }
+    }
 }

@@ -14,6 +14,7 @@ use super::body::{json, user_id};
 use crate::app::App;
 use crate::ephemeral::{OFFLINE_AFTER, Presence, Watch};
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, empty_response};
+use crate::workers::webhooks;
 
 /// This family's calls.
 #[must_use]
@@ -77,6 +78,7 @@ impl Present {
     pub(super) fn begin(app: &App, requester: &Requester, state: PresenceState) -> Result<Self, ApiError> {
         let present = Self { app: app.clone(), user_id: requester.user_id.clone() };
         if app.ephemeral.sync_began(&present.user_id, &state, app.clock.now()) {
+            webhooks::note_presence(app, &present.user_id);
             tell(app, &present.user_id)?;
         }
         Ok(present)
@@ -103,6 +105,7 @@ async fn watch(app: App, user_id: OwnedUserId) {
         match app.ephemeral.watch_presence(&user_id, app.clock.now()) {
             Watch::Wait(ms) => after = Duration::from_millis(ms),
             Watch::Gone { news: true } => {
+                webhooks::note_presence(&app, &user_id);
                 // Whoever syncs next is told anyway: a failure to wake is no reason to do anything else.
                 let _told: Result<(), ApiError> = tell(&app, &user_id);
                 return;

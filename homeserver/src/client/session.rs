@@ -39,6 +39,9 @@ async fn login_flows(app: App, _: RawRequest) -> Answer {
     if !app.server.appservices.is_empty() {
         flows.push(json!({ "type": "m.login.application_service" }));
     }
+    if app.jwt.is_some() {
+        flows.push(json!({ "type": "org.matrix.login.jwt" }));
+    }
     Ok(json_response(&json!({ "flows": flows })))
 }
 
@@ -80,6 +83,10 @@ async fn login(app: App, request: RawRequest) -> Answer {
             check_password(&app, user, Secret::new(password)).await?
         }
         "m.login.token" => LoginProof::Token(Secret::new(body.token.clone().ok_or_else(|| missing("token"))?)),
+        "org.matrix.login.jwt" => {
+            let jwt = app.jwt.as_ref().ok_or_else(not_offered)?;
+            jwt.check(body.token.as_ref().ok_or_else(|| missing("token"))?, &app.server.name, app.clock.now())?
+        }
         "m.login.application_service" => {
             let requester = request.requester()?;
             let id = requester.appservice.clone().ok_or_else(|| {
@@ -87,19 +94,17 @@ async fn login(app: App, request: RawRequest) -> Answer {
             })?;
             LoginProof::Appservice { id, user_id: user.ok_or_else(|| missing("identifier"))? }
         }
-        _ => {
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "M_UNKNOWN",
-                "this server does not offer this way to log in",
-            ));
-        }
+        _ => return Err(not_offered()),
     };
     let tokens = new_tokens(&app, body.refresh_token);
     let device = new_device(&app, body.device_id, body.initial_device_display_name, tokens.clone());
     let command = Login { proof, device };
     let session = app.run(|cx| account::login(cx, &command)).await?;
     Ok(json_response(&login_answer(&app, &session, &tokens)))
+}
+
+fn not_offered() -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "this server does not offer this way to log in")
 }
 
 fn login_answer(app: &App, session: &Session, tokens: &NewTokens) -> serde_json::Value {

@@ -212,6 +212,7 @@ impl From<Reject> for ApiError {
             Reject::LimitExceeded { .. } => (S::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED"),
             Reject::InviteBlocked(_) => (S::FORBIDDEN, "M_INVITE_BLOCKED"),
             Reject::WrongRoomKeysVersion { .. } => (S::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION"),
+            Reject::Conflict(_) => (S::CONFLICT, "ORG.VESTIBULE.CONFLICT"),
             Reject::Unrecognized(_) => (S::NOT_FOUND, "M_UNRECOGNIZED"),
             Reject::CannotOverwriteMedia => (S::CONFLICT, "M_CANNOT_OVERWRITE_MEDIA"),
             Reject::NotYetUploaded => (S::GATEWAY_TIMEOUT, "M_NOT_YET_UPLOADED"),

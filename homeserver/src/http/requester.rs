@@ -31,8 +31,8 @@ pub enum Access {
     Appservice,
     /// An application service's may be sent (to register, to log in); any other one is not looked at.
     AppserviceOptional,
-    /// A key of the platform API (`vestibule keys create`). There is no requester then.
-    Platform,
+    /// A key of the platform API (`vestibule keys create`) that is for this. There is no requester then.
+    Platform(Scope),
 }
 
 /// What ruma's authentication schemes come to.
@@ -66,6 +66,8 @@ pub struct Incoming<B> {
     pub body: B,
     /// Who asks.
     pub requester: Option<Requester>,
+    /// The id of the platform API's key that came with the request, for calls that take one.
+    pub platform_key: Option<String>,
     /// From where.
     pub address: IpAddr,
 }
@@ -141,7 +143,7 @@ impl<T> Ruma<T> {
 impl<T: IncomingRequest> Ruma<T> {
     /// Parses.
     pub(super) fn parse(request: RawRequest) -> Result<Self, ApiError> {
-        let Incoming { mut parts, params, body, requester, address } = request;
+        let Incoming { mut parts, params, body, requester, address, .. } = request;
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
         }
@@ -172,6 +174,12 @@ fn query_param(parts: &Parts, name: &str) -> Option<String> {
     params.into_iter().find_map(|(param, value)| (param == name).then_some(value))
 }
 
+/// The id of the platform API's key that came with a request, if it is for `scope`.
+pub(super) fn platform_key(app: &App, parts: &Parts, scope: Scope) -> Result<String, ApiError> {
+    let key = access_token(parts).filter(|token| !token.is_empty()).ok_or_else(ApiError::missing_token)?;
+    Ok(app.read(|cx| platform::check_platform_key(cx, &Secret::new(key), scope))?.id)
+}
+
 /// Who asks, as the access token says; an application service may speak for a user and a device in its namespace
 /// ([spec v1.19, Application Service API § Identity assertion](https://spec.matrix.org/v1.19/application-service-api/#identity-assertion), MSC3202).
 pub(super) async fn authenticate(app: &App, parts: &Parts, access: Access) -> Result<Option<Requester>, ApiError> {
@@ -182,10 +190,6 @@ pub(super) async fn authenticate(app: &App, parts: &Parts, access: Access) -> Re
         let optional = matches!(access, Access::Optional | Access::AppserviceOptional);
         return if optional { Ok(None) } else { Err(ApiError::missing_token()) };
     };
-    if access == Access::Platform {
-        let key = Secret::new(token);
-        return app.read(|cx| platform::check_platform_key(cx, &key, Scope::Platform)).map(|_| None);
-    }
     let user_id = query_param(parts, "user_id");
     let device_id = query_param(parts, "device_id").or_else(|| query_param(parts, "org.matrix.msc3202.device_id"));
     let credentials = Credentials { token: &token, user_id: user_id.as_deref(), device_id: device_id.as_deref() };

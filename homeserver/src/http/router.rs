@@ -18,7 +18,9 @@ use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::limits::{BODY_BYTES_MAX, check_depth, check_text};
 use crate::http::linger::lingering;
-use crate::http::requester::{Access, Answer, Incoming, RawRequest, Ruma, Scheme, StreamRequest, authenticate};
+use crate::http::requester::{
+    Access, Answer, Incoming, RawRequest, Ruma, Scheme, StreamRequest, authenticate, platform_key,
+};
 use crate::http::tls::STRICT_TRANSPORT_SECURITY;
 use crate::http::{cors, panics};
 
@@ -213,15 +215,19 @@ impl Place {
         let app = self.app.clone();
         let address = client_address(&app, &parts);
 
-        let requester = match authenticate(&app, &parts, endpoint.access).await {
-            Ok(requester) => requester,
+        let authenticated = match endpoint.access {
+            Access::Platform(scope) => platform_key(&app, &parts, scope).map(|key| (None, Some(key))),
+            access => authenticate(&app, &parts, access).await.map(|requester| (requester, None)),
+        };
+        let (requester, platform_key) = match authenticated {
+            Ok(authenticated) => authenticated,
             // Guessing tokens costs as much as guessing passwords.
             Err(error) => return app.count(None, address).and(Err(error)),
         };
         // The platform's back end speaks for everybody. What anybody may read (versions, the widget's files) costs next to
         // nothing, and many people may share an address.
         let open_read = requester.is_none() && endpoint.method == Method::GET;
-        if endpoint.access != Access::Platform && !open_read {
+        if platform_key.is_none() && !open_read {
             app.count(requester.as_ref(), address)?;
         }
 
@@ -230,12 +236,14 @@ impl Place {
             .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "M_INVALID_PARAM", "the address is not valid UTF-8"))?;
         let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         match &*endpoint.handler {
-            Handler::Streamed(handler) => handler(app, Incoming { parts, params, body, requester, address }).await,
+            Handler::Streamed(handler) => {
+                handler(app, Incoming { parts, params, body, requester, platform_key, address }).await
+            }
             Handler::Buffered(handler) => {
                 let body = app.bodies.collect(&parts.headers, body, endpoint.body_bytes_max).await?;
                 check_text(&body)?;
                 check_depth(&body)?;
-                handler(app, Incoming { parts, params, body, requester, address }).await
+                handler(app, Incoming { parts, params, body, requester, platform_key, address }).await
             }
         }
     }

@@ -51,7 +51,7 @@ impl Names {
             "user_id" | "host_user_id" => self.user.clone(),
             "room_id" | "room_id_or_alias" => self.room.clone(),
             "room_alias" => self.alias.clone(),
-            "event_id" => self.event.clone(),
+            "event_id" | "thread_root" => self.event.clone(),
             "device_id" => self.device.clone(),
             "media_id" => self.media.clone(),
             "id" if template.contains("/media/") => self.media.clone(),
@@ -65,8 +65,8 @@ impl Names {
             "rel_type" => "m.annotation".to_owned(),
             "recurse" | "kind" => "override".to_owned(),
             "rule_id" | "tag" | "type" | "file_name" | "filename" | "filter_id" | "delay_id" | "protocol" | "version"
-            | "scope" | "attr" | "medium" | "path" | "file" | "organization" | "account" | "host" | "session"
-            | "webhook" => own.device_id.clone(),
+            | "scope" | "path" | "appservice_id" | "auth_type" | "action" | "idp_id" | "network_id" | "organization"
+            | "account" | "host" | "session" => own.device_id.clone(),
             other => panic!("{template} has {{{other}}}: say what an attacker puts there"),
         }
     }
@@ -132,31 +132,51 @@ fn form(value: &Value) -> Value {
                 })
                 .collect::<Map<_, _>>(),
         ),
-        Value::Array(all) => all.iter().map(form).collect(),
+        Value::Array(all) => {
+            let mut all: Vec<_> = all.iter().map(form).collect();
+            // Account data comes in an order of its own.
+            all.sort_by_key(ToString::to_string);
+            all.into()
+        }
         Value::String(_) => "text".into(),
         Value::Number(_) => "number".into(),
         other => other.clone(),
     }
 }
 
-/// What the asker's own names are replaced by, so that two askers get the same answers.
-fn own(text: &str, asker: &User<'_>) -> String {
-    text.replace(&asker.user_id, "<me>").replace(&asker.device_id, "<my device>")
+/// One who asks, with the name of the key that opens their own secret storage: their answers hold it.
+struct Asker<'a> {
+    user: User<'a>,
+    key: String,
+}
+
+impl<'a> Asker<'a> {
+    async fn new(platform: &Platform<'a>, user_id: &Value) -> Self {
+        let user = platform.page(user_id).await;
+        let path = format!("/_matrix/client/v3/user/{}/account_data/m.secret_storage.default_key", user.user_id);
+        let key = user.get(&path).await.ok()["key"].as_str().expect("a key").to_owned();
+        Self { user, key }
+    }
+
+    /// Without the asker's own names, so that two askers get the same answers.
+    fn without_own(&self, text: &str) -> String {
+        text.replace(&self.user.user_id, "<me>").replace(&self.user.device_id, "<my device>").replace(&self.key, "<my key>")
+    }
 }
 
 /// Asks, and answers what can be told apart.
-async fn ask(asker: &User<'_>, method: &Method, template: &str, names: &Names) -> (u16, Value) {
+async fn ask(asker: &Asker<'_>, method: &Method, template: &str, names: &Names) -> (u16, Value) {
     let localpart = names.user.trim_start_matches('@').replace(":localhost", "");
     let query =
         format!("?dir=b&limit=5&ts=1&width=32&height=32&timeout=0&timeout_ms=0&membership=join&username={localpart}");
-    let mut request = asker.request(method.clone(), &format!("{}{query}", names.path(template, asker)));
+    let mut request = asker.user.request(method.clone(), &format!("{}{query}", names.path(template, &asker.user)));
     if *method != Method::GET {
         request = request.json(&names.body(template));
     }
     let response = request.send().await.expect("an answer");
     let status = response.status().as_u16();
     let bytes = response.bytes().await.expect("a whole answer");
-    let text = own(&names.without(&String::from_utf8_lossy(&bytes)), asker);
+    let text = asker.without_own(&names.without(&String::from_utf8_lossy(&bytes)));
     // What is no JSON is told apart by its length.
     let value = serde_json::from_str(&text).map_or_else(|_| json!({ "bytes": bytes.len() }), |value: Value| form(&value));
     (status, value)
@@ -209,13 +229,14 @@ async fn every_call_answers_an_attacker_as_if_there_were_nothing() {
     // Reading first: what comes later may end a device.
     calls.sort_by_key(|(method, path)| (*method != Method::GET, path.clone()));
     let (one_id, two_id) = (&session["invitees"][0]["user_id"], &session["invitees"][1]["user_id"]);
-    let (mut one, mut two) = (platform.page(one_id).await, platform.page(two_id).await);
+    let (mut one, mut two) = (Asker::new(&platform, one_id).await, Asker::new(&platform, two_id).await);
+    let owner = Asker::new(&platform, &json!(vic.user_id)).await;
     let (mut told, mut different) = (Vec::new(), Vec::new());
     for (method, template) in &calls {
         let of_nothing = ask(&one, method, template, &made_up).await;
         let of_victim = ask(&two, method, template, &victim).await;
         if *method == Method::GET && template.contains('{') {
-            let of_own = ask(&vic, method, template, &victim).await;
+            let of_own = ask(&owner, method, template, &victim).await;
             if of_own.0 == 200 && of_own != of_victim {
                 told.push(template.clone());
             }
@@ -224,8 +245,8 @@ async fn every_call_answers_an_attacker_as_if_there_were_nothing() {
             different.push(format!("{method} {template}\n  nothing: {of_nothing:?}\n  victim:  {of_victim:?}"));
         }
         for (attacker, id) in [(&mut one, one_id), (&mut two, two_id)] {
-            if attacker.get("/_matrix/client/v3/account/whoami").await.status != 200 {
-                *attacker = platform.page(id).await;
+            if attacker.user.get("/_matrix/client/v3/account/whoami").await.status != 200 {
+                *attacker = Asker::new(&platform, id).await;
             }
         }
     }

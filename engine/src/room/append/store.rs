@@ -16,6 +16,7 @@ use crate::{
     changes::Change,
     keys::backup,
     outbox,
+    platform::webhooks,
     push::{self, Occasion, Recipient},
     room::{Relation, relation_of, stripped},
     tables::{self, EventRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
@@ -92,6 +93,7 @@ impl RoomDraft<'_, '_> {
             backup::ciphertext_appended(self.draft, &self.room.room_id, &session_id)?;
         }
         outbox::event_appended(self.draft, &self.room.room_id, &pdu, &members)?;
+        webhooks::message_appended(self.draft, &pdu, &members)?;
         self.notify(&pdu, &members, stamp, expires)
     }
 

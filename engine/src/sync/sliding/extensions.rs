@@ -7,7 +7,7 @@ use ruma::OwnedRoomId;
 
 use super::{Ask, request::Config, write};
 use crate::{
-    Cx, Stop, account, keys, receipts,
+    Cx, Stop, account, keys, policy, receipts,
     room::{basic_event, sent_event},
     sync::{Ephemeral, Token, scope::Scope},
     tables, to_device,

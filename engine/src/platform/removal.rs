@@ -1,0 +1,83 @@
+//! What the platform takes away again.
+
+use std::collections::BTreeMap;
+
+use journal::Name;
+use ruma::OwnedUserId;
+
+use super::{lists, organizations};
+use crate::{
+    Cx, Decided, Draft, Reject, account, policy,
+    tables::{self, HostRow},
+};
+
+/// Takes an organization away that has no accounts.
+///
+/// # Errors
+/// `M_NOT_FOUND`; [`Reject::Conflict`] while it has accounts.
+pub fn delete_organization(cx: &Cx<'_>, organization: &str) -> Decided<()> {
+    let key = (cx.name(organization),);
+    let known = tables::ORGANIZATIONS.get(cx.view, &key)?;
+    let known = known.ok_or_else(|| Reject::not_found("there is no such organization"))?;
+    if tables::ORGANIZATION_ACCOUNTS.scan(cx.view, &key).next().transpose()?.is_some() {
+        return Err(Reject::Conflict("this organization has accounts: delete them first".into()).into());
+    }
+    let mut draft = Draft::new(*cx);
+    // Whoever adds an account meanwhile rewrites this row.
+    tables::ORGANIZATIONS.require(&mut draft.batch, &key, Some(known.version));
+    tables::ORGANIZATIONS.delete(&mut draft.batch, &key);
+    Ok(draft.commit(()))
+}
+
+/// Takes an account away that has no hosts. Answers whose rooms have to hear of a new name still: with one account left, names
+/// are no longer followed by it (F2).
+///
+/// # Errors
+/// `M_NOT_FOUND`; [`Reject::Conflict`] while it has hosts.
+pub fn delete_account(cx: &Cx<'_>, organization: &str, account: &str) -> Decided<BTreeMap<OwnedUserId, Name>> {
+    lists::account(cx, organization, account)?;
+    let name = cx.name(organization);
+    for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(name,)) {
+        let host = tables::HOST_USERS.get(cx.view, &(cx.user(&found?.1.value),))?;
+        if host.is_some_and(|host| host.value.account == account) {
+            return Err(Reject::Conflict("this account has hosts: delete them, or put them into another".into()).into());
+        }
+    }
+    let mut draft = Draft::new(*cx);
+    let version = tables::ORGANIZATIONS.get(cx.view, &(name,))?;
+    tables::ORGANIZATIONS.require(&mut draft.batch, &(name,), version.as_ref().map(|row| row.version));
+    if let Some(row) = version {
+        tables::ORGANIZATIONS.put(&mut draft.batch, &(name,), &row.value);
+    }
+    tables::ORGANIZATION_ACCOUNTS.delete(&mut draft.batch, &(name, cx.name(account)));
+    draft.batch.wake(policy::account_topic(cx, organization, account));
+    let mut accounts = organizations::accounts(cx, name)?;
+    accounts.remove(account);
+    let unfinished =
+        if accounts.len() == 1 { organizations::rename_hosts(&mut draft, name, &accounts)? } else { BTreeMap::new() };
+    Ok(draft.commit(unfinished))
+}
+
+/// Takes a host away whose sessions are over: logged out everywhere, out of all rooms, never let in again. What colleagues have of
+/// the host's messages expires as ever. The platform may put a host of that id again, who is somebody else then.
+///
+/// # Errors
+/// `M_NOT_FOUND`; [`Reject::Conflict`] while a session is open.
+pub fn delete_host(cx: &Cx<'_>, host: &str) -> Decided<OwnedUserId> {
+    let key = (cx.name(host),);
+    let known = tables::HOSTS.get(cx.view, &key)?.ok_or_else(|| Reject::not_found("there is no such host"))?;
+    let row = known.value;
+    if !lists::open_sessions(cx, &row.user_id, 1)?.is_empty() {
+        return Err(Reject::Conflict("this host has sessions that are not over: end them first".into()).into());
+    }
+    let mut draft = Draft::new(*cx);
+    tables::HOSTS.require(&mut draft.batch, &key, Some(known.version));
+    tables::HOSTS.delete(&mut draft.batch, &key);
+    let user = cx.user(&row.user_id);
+    tables::ORGANIZATION_HOSTS.delete(&mut draft.batch, &(cx.name(&row.organization), user));
+    // Policy still has to know where the user belonged: what they wrote is read for a while.
+    let user_id = row.user_id.clone();
+    tables::HOST_USERS.put(&mut draft.batch, &(user,), &HostRow { display_name: String::new(), ..row });
+    account::close(&mut draft, &user_id)?;
+    Ok(draft.commit(user_id))
+}

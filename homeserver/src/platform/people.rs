@@ -1,0 +1,231 @@
+//! Hosts, sessions with their participants, and letting them in.
+
+use std::collections::BTreeMap;
+
+use engine::account::Secret;
+use engine::platform::{self, Invitee as NewInvitee, PutHost, PutSession};
+use engine::tables::{HostRow, Scope, SessionRow};
+use engine::{Cx, Reject, Stop};
+use http::Method;
+use journal::{Name, Timestamp};
+use ruma::OwnedUserId;
+
+use super::calls::{Call, Calls, Declared};
+use super::newcomers::Newcomers;
+use super::schema::Handed;
+use super::types::{
+    Host, HostBody, Hosts, HostsQuery, Invitee, LoginToken, LoginTokenBody, Nothing, Session, SessionBody, SessionItem,
+    Sessions, SessionsQuery,
+};
+use super::{page, tell_rooms};
+use crate::app::App;
+use crate::http::ApiError;
+
+/// Sessions of a host that is deleted, ended together.
+const SESSIONS_TOGETHER: usize = 100;
+
+/// These calls.
+pub fn calls(calls: Calls) -> Calls {
+    let (read, write) = (Some(Scope::Read), Some(Scope::Provision));
+    let (host, session) = ("/hosts/{host}", "/sessions/{session}");
+    calls
+        .call(Method::GET, "/hosts", Declared { id: "list_hosts", summary: "Hosts.", scope: read }, list_hosts)
+        .call(
+            Method::PUT,
+            host,
+            Declared { id: "put_host", summary: "Makes a host, or changes the name or account.", scope: write },
+            put_host,
+        )
+        .call(Method::GET, host, Declared { id: "get_host", summary: "A host.", scope: read }, get_host)
+        .call(
+            Method::DELETE,
+            host,
+            Declared { id: "delete_host", summary: "Ends a host's sessions, and deletes the host.", scope: write },
+            delete_host,
+        )
+        .call(Method::GET, "/sessions", Declared { id: "list_sessions", summary: "Sessions.", scope: read }, list_sessions)
+        .call(
+            Method::PUT,
+            session,
+            Declared { id: "put_session", summary: "Makes, changes or moves a session.", scope: write },
+            put_session,
+        )
+        .call(Method::GET, session, Declared { id: "get_session", summary: "A session.", scope: read }, get_session)
+        .call(
+            Method::POST,
+            "/sessions/{session}/end",
+            Declared { id: "end_session", summary: "Ends a session now: its participants are logged out.", scope: write },
+            end_session,
+        )
+        .call(
+            Method::POST,
+            "/login_tokens",
+            Declared { id: "create_login_token", summary: "A login token for one page.", scope: Some(Scope::Login) },
+            create_login_token,
+        )
+}
+
+fn host(row: HostRow, recovery_key: Option<Handed>) -> Host {
+    let HostRow { host, user_id, organization, account, display_name } = row;
+    Host { host, user_id, organization, account, display_name, recovery_key }
+}
+
+async fn list_hosts(app: App, call: Call<Nothing, HostsQuery>) -> Result<Hosts, ApiError> {
+    let ask = page(call.query.after, call.query.limit);
+    let found = app.read(|cx| match &call.query.organization {
+        Some(organization) => platform::hosts_of(cx, organization, &ask),
+        None => Ok(platform::hosts(cx, &ask)?),
+    })?;
+    Ok(Hosts { items: found.items.into_iter().map(|row| host(row, None)).collect(), next: found.next })
+}
+
+async fn put_host(app: App, call: Call<HostBody, Nothing>) -> Result<Host, ApiError> {
+    let id = call.param("host").to_owned();
+    let mut newcomers = match app.read(|cx| Ok(platform::host(cx, &id)?))? {
+        Some(_) => Newcomers::default(),
+        None => Newcomers::make(&app, "h_", 1).await?,
+    };
+    let HostBody { organization, account, display_name } = call.body.clone();
+    let command = PutHost {
+        host: id.clone(),
+        organization: organization.clone(),
+        account: account.clone(),
+        display_name: display_name.clone(),
+        new_user: newcomers.take(),
+    };
+    let (answer, unfinished): (Host, BTreeMap<OwnedUserId, Name>) = call
+        .run(&app, |cx| {
+            Ok(platform::put_host(cx, &command)?.map(|put| {
+                let row = HostRow {
+                    host: id.clone(),
+                    user_id: put.user_id.clone(),
+                    organization: organization.clone(),
+                    account: account.clone(),
+                    display_name: display_name.clone(),
+                };
+                let recovery_key = newcomers.recovery_key(&put.user_id, put.made);
+                (host(row, recovery_key), put.next.into_iter().map(|next| (put.user_id.clone(), next)).collect())
+            }))
+        })
+        .await?;
+    tell_rooms(&app, unfinished).await?;
+    Ok(answer)
+}
+
+async fn get_host(app: App, call: Call<Nothing, Nothing>) -> Result<Host, ApiError> {
+    app.read(|cx| platform::host_row(cx, call.param("host"))).map(|row| host(row, None))
+}
+
+async fn delete_host(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
+    let id = call.param("host");
+    loop {
+        let open = app.read(|cx| {
+            let row = platform::host_row(cx, id)?;
+            Ok(platform::open_sessions(cx, &row.user_id, SESSIONS_TOGETHER)?)
+        })?;
+        if open.is_empty() {
+            break;
+        }
+        for session in open {
+            app.run(|cx| platform::end_session(cx, &session)).await?;
+        }
+    }
+    let (answer, ()) = call.run(&app, |cx| Ok(platform::delete_host(cx, id)?.map(|_| (Nothing {}, ())))).await?;
+    Ok(answer)
+}
+
+fn session_item(row: SessionRow) -> SessionItem {
+    SessionItem { session: row.session, ends_at: row.ends_at.as_ms(), ended: row.ended }
+}
+
+async fn list_sessions(app: App, call: Call<Nothing, SessionsQuery>) -> Result<Sessions, ApiError> {
+    let ask = page(call.query.after, call.query.limit);
+    let found = app.read(|cx| match &call.query.host {
+        Some(host) => platform::sessions_of(cx, host, &ask),
+        None => Ok(platform::sessions(cx, &ask)?),
+    })?;
+    Ok(Sessions { items: found.items.into_iter().map(session_item).collect(), next: found.next })
+}
+
+async fn put_session(app: App, call: Call<SessionBody, Nothing>) -> Result<Session, ApiError> {
+    let id = call.param("session").to_owned();
+    let known = app.read(|cx| Ok(platform::participants(cx, &id)?))?;
+    let SessionBody { host, invitees, ends_at } = call.body.clone();
+    if invitees.len() > platform::INVITEES_MAX {
+        return Err(Reject::invalid_param("a session has at most 200 invitees").into());
+    }
+    let new = invitees.iter().filter(|invitee| !known.contains_key(&invitee.id)).count();
+    let mut newcomers = Newcomers::make(&app, "p_", new).await?;
+    let invitees = invitees.into_iter().map(|invitee| {
+        let new_user = if known.contains_key(&invitee.id) { None } else { newcomers.take() };
+        NewInvitee { id: invitee.id, display_name: invitee.display_name, new_user }
+    });
+    let invitees = invitees.collect();
+    let command = PutSession { session: id.clone(), host: host.clone(), invitees, ends_at: Timestamp::from_ms(ends_at) };
+    let (answer, unfinished): (Session, BTreeMap<OwnedUserId, Name>) = call
+        .run(&app, |cx| {
+            Ok(platform::put_session(cx, &command)?.map(|put| {
+                let invitees = command.invitees.iter().filter_map(|invitee| {
+                    let (user_id, made) = put.participants.get(&invitee.id)?;
+                    Some(Invitee {
+                        id: invitee.id.clone(),
+                        user_id: user_id.clone(),
+                        display_name: Some(invitee.display_name.clone()),
+                        recovery_key: newcomers.recovery_key(user_id, *made),
+                    })
+                });
+                let invitees = invitees.collect();
+                (Session { session: id.clone(), host: Some(host.clone()), ends_at, ended: false, invitees }, put.unfinished)
+            }))
+        })
+        .await?;
+    tell_rooms(&app, unfinished).await?;
+    Ok(answer)
+}
+
+fn session(cx: &Cx<'_>, id: &str) -> Result<Session, Stop> {
+    let found = platform::session(cx, id)?;
+    let invitees = found.invitees.into_iter().map(|(participant, display_name)| Invitee {
+        id: participant.invitee,
+        user_id: participant.user_id,
+        display_name,
+        recovery_key: None,
+    });
+    Ok(Session {
+        session: found.row.session,
+        host: found.host,
+        ends_at: found.row.ends_at.as_ms(),
+        ended: found.row.ended,
+        invitees: invitees.collect(),
+    })
+}
+
+async fn get_session(app: App, call: Call<Nothing, Nothing>) -> Result<Session, ApiError> {
+    app.read(|cx| session(cx, call.param("session")))
+}
+
+async fn end_session(app: App, call: Call<Nothing, Nothing>) -> Result<Session, ApiError> {
+    let id = call.param("session");
+    let (answer, ()) = call
+        .run(&app, |cx| {
+            let before = session(cx, id)?;
+            let ends_at = if before.ended { before.ends_at } else { before.ends_at.min(cx.now().as_ms()) };
+            let answer = Session { ends_at, ended: true, ..before };
+            Ok(platform::end_session(cx, id)?.map(|()| (answer, ())))
+        })
+        .await?;
+    Ok(answer)
+}
+
+async fn create_login_token(app: App, mut call: Call<LoginTokenBody, Nothing>) -> Result<LoginToken, ApiError> {
+    let user_id = call.body.user_id.clone();
+    call.objects.push(user_id.to_string());
+    let token = Secret::new(app.entropy.token("vsl_"));
+    let (answer, ()) = call
+        .run(&app, |cx| {
+            let made = platform::create_login_token(cx, &user_id, &token)?;
+            Ok(made.map(|expires_in_ms| (LoginToken { login_token: Handed(token.clone()), expires_in_ms }, ())))
+        })
+        .await?;
+    Ok(answer)
+}
