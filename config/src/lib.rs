@@ -8,7 +8,8 @@ pub mod source;
 pub mod units;
 
 pub use homeserver::{
-    Appservices, Audit, Config, Jwt, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server, Tls, Webhooks,
+    Appservices, Audit, Config, Jwt, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server, Tls,
+    Webhooks,
 };
 pub use source::{ConfigError, Vars};
 pub use units::{Bytes, Span};
