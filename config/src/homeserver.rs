@@ -183,6 +183,29 @@ pub struct Media {
     pub store: Option<PathBuf>,
     /// Answer the download calls that need no access token (removed from the specification in v1.11).
     pub unauthenticated_downloads: bool,
+    /// `[media.s3]`: a bucket instead of the folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3>,
+}
+
+/// `[media.s3]`: a bucket for sealed files, of any service that speaks S3's protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    /// The bucket.
+    pub bucket: String,
+    /// The service's address, if it is not Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The region; services that know none take any.
+    pub region: String,
+    /// What every name in the bucket begins with.
+    #[serde(default)]
+    pub prefix: String,
+    /// The access key's id.
+    pub access_key_id: String,
+    /// The file with the secret access key.
+    pub secret_access_key_file: PathBuf,
 }
 
 impl Default for Media {
@@ -192,6 +215,7 @@ impl Default for Media {
             upload_per_day: Bytes::new(1_000_000_000),
             store: None,
             unauthenticated_downloads: false,
+            s3: None,
         }
     }
 }
@@ -329,6 +353,7 @@ impl Config {
             for path in [&mut server.data, &mut server.root_key]
                 .into_iter()
                 .chain(&mut config.media.store)
+                .chain(config.media.s3.as_mut().map(|s3| &mut s3.secret_access_key_file))
                 .chain([&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten())
                 .chain(&mut config.appservices.registrations)
                 .chain([&mut config.webhooks.secret])
@@ -375,6 +400,14 @@ impl Config {
                 "server.root_key",
                 "keep it out of the data folder: whoever copies that folder must not get the key with it",
             );
+        }
+        if self.media.s3.is_some() && self.media.store.is_some() {
+            return wrong("media", "name a folder (store) or a bucket ([media.s3]), not both");
+        }
+        if let Some(endpoint) = self.media.s3.as_ref().and_then(|s3| s3.endpoint.as_ref())
+            && !(endpoint.starts_with("https://") || endpoint.starts_with("http://"))
+        {
+            return wrong("media.s3.endpoint", "write it as an address, such as \"https://objects.example.org\"");
         }
         if !matches!(self.rooms.default_version.as_str(), "10" | "11" | "12") {
             return wrong("rooms.default_version", "must be \"10\", \"11\" or \"12\"");

@@ -8,7 +8,7 @@ pub mod source;
 pub mod units;
 
 pub use homeserver::{
-    Appservices, Audit, Config, Jwt, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, Server, Tls,
+    Appservices, Audit, Config, Jwt, Limits, Listen, Log, LogFormat, Media, Registration, Retention, Rooms, S3, Server, Tls,
     Webhooks,
 };
 pub use source::{ConfigError, Vars};

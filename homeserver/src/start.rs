@@ -27,7 +27,7 @@ use crate::http::ApiError;
 use crate::http::limits::{Bodies, Rates};
 use crate::hub::Hub;
 use crate::jwt::Jwt;
-use crate::media::MediaStore;
+use crate::media::{MediaStore, Place};
 use crate::passwords::Passwords;
 use crate::tasks::Tasks;
 use crate::workers::webhooks::Webhooks;
@@ -106,7 +106,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let passwords =
         Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
     let tasks = Tasks::default();
-    let media = MediaStore::open(&config.media_store(), classes(&config), clock.clone(), entropy, tasks.clone())?;
+    let media = MediaStore::open(Place::open(&config)?, classes(&config), clock.clone(), entropy, tasks.clone()).await?;
     let thumbnails = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let (webhooks, jwt) = (Webhooks::open(&config, entropy)?, Jwt::open(&config)?);
     let app = App::new(Resources {

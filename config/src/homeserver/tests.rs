@@ -31,17 +31,46 @@ fn the_example_names_every_key() {
     let known = Config {
         server: Server { public_url: Some("https://x".to_owned()), ..Server::default() },
         tls: Tls { certificate: Some(PathBuf::from("x")), key: Some(PathBuf::from("x")) },
-        media: Media { store: Some(PathBuf::from("x")), ..Media::default() },
         webhooks: Webhooks { url: Some("https://x".to_owned()), ..Webhooks::default() },
         jwt: Jwt { key: Some(PathBuf::from("x")), issuer: Some("x".to_owned()), audience: Some("x".to_owned()) },
+        media: Media { store: Some(PathBuf::from("x")), s3: Some(bucket()), ..Media::default() },
         ..Config::default()
     };
     let known = toml::Table::try_from(known).expect("writes");
     for (section, keys) in &known {
-        for key in keys.as_table().expect("a section").keys() {
-            assert!(all[section].get(key).is_some(), "{section}.{key} is not in the example");
+        for (key, value) in keys.as_table().expect("a section") {
+            let example = all[section].get(key);
+            assert!(example.is_some(), "{section}.{key} is not in the example");
+            for inner in value.as_table().into_iter().flat_map(toml::Table::keys) {
+                assert!(
+                    example.and_then(|table| table.get(inner)).is_some(),
+                    "{section}.{key}.{inner} is not in the example"
+                );
+            }
         }
     }
+}
+
+fn bucket() -> S3 {
+    S3 {
+        bucket: "files".to_owned(),
+        endpoint: Some("http://127.0.0.1:9000".to_owned()),
+        region: "any".to_owned(),
+        prefix: String::new(),
+        access_key_id: "id".to_owned(),
+        secret_access_key_file: PathBuf::from("secret"),
+    }
+}
+
+#[test]
+fn files_lie_in_a_folder_or_in_a_bucket() {
+    let text = "[media.s3]\nbucket = \"b\"\nregion = \"r\"\naccess_key_id = \"i\"\nsecret_access_key_file = \"s\"\n";
+    let s3 = load(text, &[]).expect("loads").media.s3.expect("a bucket");
+    assert!(s3.secret_access_key_file.is_absolute());
+    let both = format!("[media]\nstore = \"here\"\n{text}");
+    assert!(load(&both, &[]).expect_err("both").contains("not both"));
+    let endpoint = [("VESTIBULE_MEDIA__S3__ENDPOINT", "objects.example.org")];
+    assert!(load(text, &endpoint).expect_err("no address").contains("write it as an address"));
 }
 
 #[test]

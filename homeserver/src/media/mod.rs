@@ -1,7 +1,9 @@
 //! Files: sealed bytes in an object store. Rules and rows are the engine's ([`engine::media`]).
 
+pub mod place;
 pub mod seal;
 pub mod store;
 pub mod thumbnail;
 
+pub use place::Place;
 pub use store::{MediaStore, StoreError};

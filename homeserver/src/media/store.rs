@@ -1,8 +1,7 @@
 //! The object store: sealed files under random names, in one folder per slot of time, so that what has expired is found by its
-//! folder's name alone. Local for now; `object_store` has the same interface for S3 and the like.
+//! folder's name alone.
 
 use std::ops::Range;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,27 +10,21 @@ use engine::media::{FileKey, StoredFile};
 use futures_util::TryStreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use journal::{ClassTable, Epoch, Timestamp};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::media::place::{INCOMING, Place};
 use crate::media::seal::{CHUNK_BYTES, Chunks, SealError, last_chunk, sealed_range};
 use crate::tasks::Tasks;
-
-/// Where uploads are while they last. Emptied at the start: what is there then will never be complete.
-const INCOMING: &str = "incoming";
-
-/// Sealed bytes that are written at once: an upload holds this much in memory, whatever its size.
-const PART_BYTES: usize = 1024 * 1024;
 
 /// Chunks that are read at once: a download holds this much in memory, whatever its size.
 const WINDOW_CHUNKS: u64 = 16;
 
-/// Uploads at the same time; more wait. With [`PART_BYTES`] it bounds the memory of all of them.
-const UPLOADS_MAX: usize = 64;
+/// The memory of all uploads together; more wait.
+const UPLOADS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Why bytes cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +52,7 @@ pub struct MediaStore(Arc<Inner>);
 
 struct Inner {
     objects: Arc<dyn ObjectStore>,
+    part_bytes: usize,
     classes: ClassTable,
     clock: Clock,
     entropy: Entropy,
@@ -73,25 +67,24 @@ impl std::fmt::Debug for MediaStore {
 }
 
 impl MediaStore {
-    /// In the folder `path`, which is made if it is not there. Removes what uploads left that did not come to their end.
+    /// In this place. Removes what uploads left that did not come to their end.
     ///
     /// # Errors
-    /// [`StoreError::Folder`] or [`StoreError::Store`].
-    pub fn open(
-        path: &FilePath,
+    /// [`StoreError::Store`] when the place does not answer.
+    pub async fn open(
+        place: Place,
         classes: ClassTable,
         clock: Clock,
         entropy: Entropy,
         tasks: Tasks,
     ) -> Result<Self, StoreError> {
-        let incoming = path.join(INCOMING);
-        if incoming.exists() {
-            std::fs::remove_dir_all(&incoming)?;
+        let Place { objects, part_bytes } = place;
+        let left: Vec<_> = objects.list(Some(&Path::from(INCOMING))).try_collect().await?;
+        for file in left {
+            objects.delete(&file.location).await?;
         }
-        std::fs::create_dir_all(&incoming)?;
-        let objects = LocalFileSystem::new_with_prefix(path)?.with_fsync(true).with_automatic_cleanup(true);
-        let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
-        Ok(Self(Arc::new(Inner { objects: Arc::new(objects), classes, clock, entropy, tasks, uploads })))
+        let uploads = Arc::new(Semaphore::new(UPLOADS_BYTES_MAX / part_bytes));
+        Ok(Self(Arc::new(Inner { objects, part_bytes, classes, clock, entropy, tasks, uploads })))
     }
 
     /// Begins an upload; waits while too many are under way. Dropped before its end, it leaves nothing.
@@ -112,7 +105,7 @@ impl MediaStore {
             chunks: Chunks::new(&key),
             key,
             plain: Vec::with_capacity(CHUNK_BYTES),
-            sealed: Vec::with_capacity(PART_BYTES + CHUNK_BYTES),
+            sealed: Vec::with_capacity(self.0.part_bytes + CHUNK_BYTES),
             next_chunk: 0,
             size: 0,
             _place: place,
@@ -212,7 +205,7 @@ impl Upload {
             let (head, tail) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.plain.len()));
             self.plain.extend_from_slice(head);
             bytes = tail;
-            if self.sealed.len() >= PART_BYTES {
+            if self.sealed.len() >= self.store.0.part_bytes {
                 self.write_part().await?;
             }
         }
@@ -248,7 +241,7 @@ impl Upload {
     }
 
     async fn write_part(&mut self) -> Result<(), StoreError> {
-        let part = std::mem::replace(&mut self.sealed, Vec::with_capacity(PART_BYTES + CHUNK_BYTES));
+        let part = std::mem::replace(&mut self.sealed, Vec::with_capacity(self.store.0.part_bytes + CHUNK_BYTES));
         Ok(self.parts.put_part(PutPayload::from(part)).await?)
     }
 }

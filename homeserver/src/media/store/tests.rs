@@ -8,23 +8,24 @@ use super::*;
 const LIFETIME_MS: u64 = 20_000;
 const SLOT_MS: u64 = 5_000;
 
-struct Place {
+struct Rig {
     folder: tempfile::TempDir,
     clock: Clock,
     tasks: Tasks,
     store: MediaStore,
 }
 
-fn place() -> Place {
+async fn rig() -> Rig {
     let folder = tempfile::tempdir().expect("a folder");
     let (clock, tasks) = (Clock::system(), Tasks::default());
-    let store = open(&folder, &clock, &tasks);
-    Place { folder, clock, tasks, store }
+    let store = open(&folder, &clock, &tasks).await;
+    Rig { folder, clock, tasks, store }
 }
 
-fn open(folder: &tempfile::TempDir, clock: &Clock, tasks: &Tasks) -> MediaStore {
+async fn open(folder: &tempfile::TempDir, clock: &Clock, tasks: &Tasks) -> MediaStore {
     let classes = ClassTable::new(SLOT_MS, vec![Retention { lifetime_ms: LIFETIME_MS }; 6]);
-    MediaStore::open(folder.path(), classes, clock.clone(), Entropy, tasks.clone()).expect("opens")
+    let place = Place::folder(folder.path()).expect("a place");
+    MediaStore::open(place, classes, clock.clone(), Entropy, tasks.clone()).await.expect("opens")
 }
 
 fn content(size: usize) -> Vec<u8> {
@@ -61,7 +62,7 @@ fn files(folder: &FilePath) -> Vec<std::path::PathBuf> {
 
 #[tokio::test]
 async fn every_size_and_every_range_reads_as_written() {
-    let Place { store, .. } = place();
+    let Rig { store, .. } = rig().await;
     for size in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 20 * CHUNK_BYTES + 17, 3 * 1024 * 1024] {
         let content = content(size);
         let finished = upload(&store, &content, 70_001).await;
@@ -80,7 +81,7 @@ async fn every_size_and_every_range_reads_as_written() {
 
 #[tokio::test]
 async fn the_disk_holds_no_plaintext_and_a_changed_byte_is_noticed() {
-    let Place { folder, store, .. } = place();
+    let Rig { folder, store, .. } = rig().await;
     let canary = b"a canary in a mine that nobody should hear singing";
     let finished = upload(&store, &canary.repeat(5_000), 4_096).await;
     let file = finished.file(None, None);
@@ -103,7 +104,7 @@ fn seal_boundary(chunks: usize) -> usize {
 
 #[tokio::test]
 async fn what_is_interrupted_or_refused_leaves_nothing() {
-    let Place { folder, clock, tasks, store } = place();
+    let Rig { folder, clock, tasks, store } = rig().await;
     let mut interrupted = store.begin().await.expect("begins");
     interrupted.write(&content(3 * 1024 * 1024)).await.expect("writes");
     assert_eq!(files(folder.path()).len(), 1, "it was on its way");
@@ -118,13 +119,13 @@ async fn what_is_interrupted_or_refused_leaves_nothing() {
     killed.write(&content(3 * 1024 * 1024)).await.expect("writes");
     std::mem::forget(killed);
     assert_eq!(files(folder.path()).len(), 1);
-    open(&folder, &clock, &tasks);
+    open(&folder, &clock, &tasks).await;
     assert_eq!(files(folder.path()), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test]
 async fn a_sweep_removes_whole_slots_and_a_download_ends_at_the_moment() {
-    let Place { folder, clock, store, .. } = place();
+    let Rig { folder, clock, store, .. } = rig().await;
     let finished = upload(&store, &content(3 * 1024 * 1024), 100_000).await;
     let (file, expires) = (finished.file(None, None), finished.completed.plus_ms(LIFETIME_MS));
     finished.keep();
