@@ -51,7 +51,7 @@ async fn read(store: &MediaStore, file: &StoredFile, range: Range<u64>) -> Resul
         .await
 }
 
-fn files(folder: &FilePath) -> Vec<std::path::PathBuf> {
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
