@@ -1,6 +1,6 @@
 // Command entrypoint is the first process of the image. Complement names the server in SERVER_NAME; Vestibule reads
-// VESTIBULE_SERVER__NAME. Beside Vestibule it does what is a proxy's and an operator's work on the open network: it ends TLS on the
-// port where other servers ask, with a certificate of Complement's own authority, and makes the administrators that tests ask for.
+// VESTIBULE_SERVER__NAME. Beside Vestibule it does what is a proxy's work on the open network: it ends TLS on the port where other
+// servers ask, with a certificate of Complement's own authority.
 package main
 
 import (
@@ -13,21 +13,13 @@ import (
 	"os/exec"
 	"os/signal"
 	"syscall"
-	"time"
 )
 
-// Where clients and other servers ask, and where Vestibule listens.
+// Where other servers ask, and where Vestibule listens.
 const (
-	clientAddress     = ":8008"
 	federationAddress = ":8448"
-	vestibuleAddress  = "127.0.0.1:8009"
+	vestibuleAddress  = "127.0.0.1:8008"
 )
-
-// How long a connection to Vestibule is kept idle: shorter than Vestibule keeps it, so that no request meets its end.
-const idle = 5 * time.Second
-
-// Connections to Vestibule that wait for the next request.
-const idleMax = 256
 
 func main() {
 	name := os.Getenv("SERVER_NAME")
@@ -37,12 +29,8 @@ func main() {
 	if err := os.Setenv("VESTIBULE_SERVER__NAME", name); err != nil {
 		fail(err)
 	}
-	vestibule := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: vestibuleAddress})
-	vestibule.Transport = &http.Transport{IdleConnTimeout: idle, MaxIdleConnsPerHost: idleMax, DisableCompression: true}
-	clients := &operator{vestibule: vestibule, nonces: map[string]bool{}}
-	go func() { fail(http.ListenAndServe(clientAddress, clients)) }()
 	if authority, err := readAuthority("/complement/ca"); err == nil {
-		go func() { fail(serveOthers(name, authority, vestibule)) }()
+		go func() { fail(serveOthers(name, authority)) }()
 	} else if !os.IsNotExist(err) {
 		fail(err)
 	}
@@ -51,7 +39,7 @@ func main() {
 
 // run runs Vestibule until it ends, and passes on the signals that Docker sends. It answers the exit status.
 func run() int {
-	server := vestibuleCommand("serve")
+	server := exec.Command("/vestibule", "serve", "--config", "/vestibule.toml")
 	server.Stdout, server.Stderr = os.Stdout, os.Stderr
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -67,16 +55,13 @@ func run() int {
 	return server.ProcessState.ExitCode()
 }
 
-func vestibuleCommand(arguments ...string) *exec.Cmd {
-	return exec.Command("/vestibule", append([]string{"--config", "/vestibule.toml"}, arguments...)...)
-}
-
-func serveOthers(name string, authority *authority, handler http.Handler) error {
+func serveOthers(name string, authority *authority) error {
 	certificate, err := authority.certify(name)
 	if err != nil {
 		return err
 	}
-	others := http.Server{Addr: federationAddress, Handler: handler, TLSConfig: certificate}
+	vestibule := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: vestibuleAddress})
+	others := http.Server{Addr: federationAddress, Handler: vestibule, TLSConfig: certificate}
 	return others.ListenAndServeTLS("", "")
 }
 
