@@ -235,6 +235,7 @@ function drawChat(first) {
   $("close").hidden = ticket.closed;
   $("answer-form").hidden = ticket.closed;
   $("ended").hidden = !ticket.closed;
+  $("typing").textContent = ticket.typing && !ticket.closed ? `${nameOf(ticket)} is typing…` : "";
 
   const box = $("scroll");
   const atEnd = first || box.scrollHeight - box.scrollTop - box.clientHeight < 40;
@@ -291,6 +292,19 @@ $("reply").addEventListener("keydown", (event) => {
   }
 });
 
+/** While an answer grows, the person sees it: said once in a few seconds, and when the field is empty again. */
+const typed = { ticket: null, at: 0 };
+function tellTyping() {
+  const typing = $("reply").value.trim() !== "";
+  if (state.openId === null || (!typing && typed.ticket !== state.openId)) return;
+  if (typing && typed.ticket === state.openId && Date.now() - typed.at < 4000) return;
+  Object.assign(typed, { ticket: typing ? state.openId : null, at: Date.now() });
+  // Nobody waits for this: without it the person merely sees less.
+  void call("PUT", `tickets/${state.openId}/typing`, { typing }).catch(() => {});
+}
+
+$("reply").addEventListener("input", tellTyping);
+
 $("answer-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("reply").value.trimEnd();
@@ -303,6 +317,7 @@ $("answer-form").addEventListener("submit", (event) => {
   };
   state.sending.push(answer);
   $("reply").value = "";
+  typed.ticket = null;
   state.drafts.delete(id);
   $("answer-error").textContent = "";
   drawChat(false);

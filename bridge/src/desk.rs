@@ -6,6 +6,8 @@
 pub mod builtin;
 pub mod worker;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use crate::clock::Millis;
@@ -177,6 +179,16 @@ pub trait Helpdesk: Send + Sync {
 
     /// The chat is over on the person's side. Not told back as a reply.
     async fn close(&self, ticket: &str) -> Result<(), HelpdeskError>;
+
+    /// Whether the person is typing now. For helpdesks that can show it; nothing is lost without.
+    async fn person_typing(&self, _ticket: &str, _typing: bool) -> Result<(), HelpdeskError> {
+        Ok(())
+    }
+
+    /// The tickets where an agent is typing now.
+    fn agents_typing(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 
     /// Erases content for good; says how many messages and files.
     async fn erase(&self, ticket: &str, erasure: Erasure) -> Result<u64, HelpdeskError>;

@@ -14,6 +14,7 @@ mod receive;
 mod seal;
 mod serve;
 mod store;
+mod typing;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 

@@ -27,6 +27,7 @@ use crate::{
     device::{Decrypted, Device, DeviceError},
     receive,
     store::{Membership, PendingReply, PostBody, ReplyBody, Room, RoomChange, Store, Waiting, WaitingEvent},
+    typing::{PERSON_MS, Typing},
 };
 
 /// Without news the rows are looked through this often: for keys that came late and retries that are due.
@@ -50,6 +51,8 @@ pub struct Matrix {
     pub poke: Arc<Notify>,
     /// Wakes the helpdesk's.
     pub desk: Arc<Notify>,
+    /// Rooms where somebody is typing.
+    pub typing: Typing,
 }
 
 impl Matrix {
@@ -95,6 +98,12 @@ impl Matrix {
         while let Some(received) = self.store.next_transaction().await? {
             let transaction = Transaction::parse(&received.body).unwrap_or_default();
             self.device.receive(&transaction).await?;
+            for (room_id, typing) in receive::typing(&transaction, self.device.user_id()) {
+                let until = typing.then_some(received.received_ms + PERSON_MS);
+                if self.typing.set(&room_id, until, now_ms()) {
+                    self.desk.notify_one();
+                }
+            }
             let follows = receive::consequences(&transaction, self.device.user_id(), received.received_ms);
             let now = now_ms();
             self.store.consume_transaction(received.seq, follows.changes, follows.events, follows.redacted, now).await?;

@@ -87,6 +87,24 @@ impl Consequences {
     }
 }
 
+/// The rooms whose typing a transaction tells of, and whether anybody but `own` types there.
+pub fn typing(transaction: &Transaction, own: &UserId) -> Vec<(String, bool)> {
+    #[derive(Deserialize)]
+    struct Typing {
+        #[serde(rename = "type")]
+        event_type: String,
+        room_id: String,
+        content: Users,
+    }
+    #[derive(Deserialize)]
+    struct Users {
+        user_ids: Vec<String>,
+    }
+    let events = transaction.ephemeral.iter().filter_map(|event| serde_json::from_str::<Typing>(event.get()).ok());
+    let typing = events.filter(|event| event.event_type == "m.typing");
+    typing.map(|event| (event.room_id, event.content.user_ids.iter().any(|user_id| user_id != own.as_str()))).collect()
+}
+
 /// The event a redaction names: in its content since room version 11, beside it before.
 fn redacted_event(beside: Option<String>, content: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
@@ -189,6 +207,18 @@ mod tests {
         old["redacts"] = json!("$old");
         let new = event("m.room.redaction", "@a:x", None, &json!({"redacts": "$new"}));
         assert_eq!(what_follows(&json!([old, new])).redacted, ["$old", "$new"]);
+    }
+
+    #[test]
+    fn typing_is_told_of_others_only() {
+        let event = |user_ids: Value| json!({"type": "m.typing", "room_id": "!r", "content": {"user_ids": user_ids}});
+        let body = json!({"events": [], "ephemeral": [
+            event(json!(["@support:x", "@a:x"])), event(json!(["@support:x"])), event(json!([])),
+            {"type": "m.presence", "sender": "@a:x", "content": {"presence": "online"}}, {"type": "m.typing"},
+        ]});
+        let transaction = Transaction::parse(body.to_string().as_bytes()).unwrap();
+        let told: Vec<bool> = typing(&transaction, user_id!("@support:x")).into_iter().map(|(_, typing)| typing).collect();
+        assert_eq!(told, [true, false, false]);
     }
 
     #[test]

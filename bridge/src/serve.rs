@@ -21,6 +21,7 @@ use crate::{
     matrix::Matrix,
     seal::{RootKey, Sealer},
     store::{self, Store},
+    typing::Typing,
 };
 
 /// Between two attempts to set the device up while the homeserver isn't there.
@@ -159,6 +160,7 @@ async fn work(
         }
     };
     tracing::info!("the support device is ready");
+    let typing = Typing::default();
     let as_user = Identity { user_id: Some(user_id.clone()), device_id: None };
     let worker = worker::Worker {
         store: parts.store.clone(),
@@ -167,11 +169,12 @@ async fn work(
         user_id,
         poke: Arc::clone(&parts.helpdesk),
         matrix: Arc::clone(&parts.matrix),
+        typing: typing.clone(),
         attachment_bytes_max: config.attachments.size_max.get(),
         sweep: config.retention.sweep.as_duration(),
     };
-    let matrix =
-        Matrix { device, store: parts.store.clone(), poke: Arc::clone(&parts.matrix), desk: Arc::clone(&parts.helpdesk) };
+    let (poke, desk) = (Arc::clone(&parts.matrix), Arc::clone(&parts.helpdesk));
+    let matrix = Matrix { device, store: parts.store.clone(), poke, desk, typing };
     tokio::join!(worker.run(stop.clone()), matrix.run(stop));
     Ok(())
 }

@@ -57,6 +57,34 @@ async fn a_chat_from_the_first_word_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn either_side_sees_that_the_other_is_typing() {
+    let bench = Bench::start("").await;
+    let mut ada = bench.person("ada").await;
+    let ana = bench.agent("Ana").await;
+    let room = ada.chat().await;
+    ada.say(&room, "Hello").await;
+    let ticket = ana.find("ada").await;
+    let typing = async |expected: bool| {
+        until("the desk knows who types", || async { (ana.ticket(ticket).await["typing"] == expected).then_some(()) }).await;
+    };
+    typing(false).await;
+    ada.types(&room, true).await;
+    typing(true).await;
+    ada.types(&room, false).await;
+    typing(false).await;
+
+    ana.types(ticket, true).await;
+    ada.until_support_types(&room, true).await;
+    ana.answer(ticket, "Hello Ada").await;
+    ada.until_support_types(&room, false).await;
+    assert_eq!(ada.until_heard(&room, 1).await, ["Hello Ada"]);
+    // A page that is gone does not say that its agent has stopped.
+    ana.types(ticket, true).await;
+    ada.until_support_types(&room, true).await;
+    ada.until_support_types(&room, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_left_while_nobody_is_there_is_answered_later() {
     let bench = Bench::start("").await;
     let mut ada = bench.person("ada").await;
@@ -78,8 +106,9 @@ async fn files_arrive_decrypted_and_what_is_taken_back_is_gone() {
     let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
     let file = ada.send_file(&room, "röntgen.txt", &bytes).await;
     let ticket = ana.find("ada").await;
-    let entry = ana.ticket(ticket).await["entries"][0].clone();
-    assert_eq!(entry["file"]["name"], "röntgen.txt");
+    // The ticket is there a moment before what opened it.
+    let entry = until("the file", || async { ana.ticket(ticket).await["entries"].get(0).cloned() }).await;
+    assert_eq!(entry["file"]["name"], "röntgen.txt", "{entry}");
     assert_eq!(ana.download(entry["id"].as_i64().unwrap()).await, bytes);
 
     let slip = ada.say(&room, "my password is hunter2").await;

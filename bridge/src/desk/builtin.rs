@@ -12,7 +12,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::{Notify, watch};
 
-use crate::{clock::Millis, database::Database};
+use crate::{
+    clock::{Millis, now_ms},
+    database::Database,
+    typing::{AGENT_MS, Typing},
+};
 
 pub use ticket::Answer;
 
@@ -45,6 +49,10 @@ pub struct Desk {
     lifetime_ms: Millis,
     /// Wakes the bridge when an agent did something.
     bridge: Arc<Notify>,
+    /// Tickets whose person is typing.
+    people: Typing,
+    /// Tickets that an agent is typing an answer to.
+    agents: Typing,
     /// Counts changes, for pages that watch.
     changes: Arc<watch::Sender<u64>>,
 }
@@ -53,7 +61,23 @@ impl Desk {
     /// A desk on an opened database, with its files in `files`.
     pub fn new(database: Database, files: PathBuf, lifetime_ms: Millis, bridge: Arc<Notify>) -> Self {
         let (changes, _) = watch::channel(0);
-        Self { database, files: Arc::new(files), lifetime_ms, bridge, changes: Arc::new(changes) }
+        Self {
+            database,
+            files: Arc::new(files),
+            lifetime_ms,
+            bridge,
+            people: Typing::default(),
+            agents: Typing::default(),
+            changes: Arc::new(changes),
+        }
+    }
+
+    /// An agent is typing an answer, or has stopped.
+    pub fn agent_types(&self, ticket_id: i64, typing: bool) {
+        let now = now_ms();
+        if self.agents.set(&ticket_id.to_string(), typing.then_some(now + AGENT_MS), now) {
+            self.bridge.notify_one();
+        }
     }
 
     fn changed(&self) {

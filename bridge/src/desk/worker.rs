@@ -1,10 +1,24 @@
 //! Drives the helpdesk: brings it what people wrote, fetches what agents answered, tells Matrix whether one is there, and
 //! has it erase what has expired.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use appservice::{CallError, Homeserver};
-use ruma::{OwnedUserId, api::client::presence::set_presence, presence::PresenceState};
+use ruma::{
+    OwnedRoomId, OwnedUserId,
+    api::client::{
+        presence::set_presence,
+        typing::create_typing_event::{
+            self,
+            v3::{Typing as Typed, TypingInfo},
+        },
+    },
+    presence::PresenceState,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +28,7 @@ use crate::{
     clock::{Millis, now_ms},
     database::StoreError,
     store::{Post, PostBody, PostedFile, Store},
+    typing::Typing,
 };
 
 /// Between two looks at a helpdesk that says when something happened.
@@ -23,6 +38,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// Presence fades on the homeserver unless it is said again.
 const PRESENCE_EVERY_MS: Millis = 20_000;
 const PRESENCE_PATIENCE: Duration = Duration::from_secs(3);
+/// Typing fades on the homeserver as well.
+const TYPING_TIMEOUT: Duration = Duration::from_secs(30);
+const TYPING_EVERY_MS: Millis = 20_000;
 /// How many replies are fetched at once.
 const REPLIES_MAX: usize = 100;
 /// The first pause after a failed post, doubled each time.
@@ -45,10 +63,21 @@ pub struct Worker {
     pub poke: Arc<Notify>,
     /// Wakes the Matrix side.
     pub matrix: Arc<Notify>,
+    /// Rooms where somebody is typing.
+    pub typing: Typing,
     /// The largest file fetched, in bytes.
     pub attachment_bytes_max: u64,
     /// How often expired content is erased.
     pub sweep: Duration,
+}
+
+/// What has been told of who types.
+#[derive(Default)]
+struct TypingTold {
+    /// Rooms whose person types.
+    rooms: BTreeSet<String>,
+    /// Tickets whose agent types, and when the room was told.
+    tickets: BTreeMap<String, Millis>,
 }
 
 /// Why a round of work was broken off.
@@ -65,6 +94,7 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) {
         let poll = if self.helpdesk.capabilities().pokes { POLL_POKED } else { POLL };
         let mut presence: Option<(Availability, Millis)> = None;
+        let mut typing = TypingTold::default();
         let mut sweep_ms = 0;
         while !stop.is_cancelled() {
             if now_ms() >= sweep_ms {
@@ -73,6 +103,7 @@ impl Worker {
             }
             log_failure("posting", self.deliver().await);
             log_failure("fetching replies", self.fetch_replies().await);
+            log_failure("telling who types", self.tell_typing(&mut typing).await);
             match self.helpdesk.availability().await {
                 Ok(now) => presence = self.tell_presence(presence, now).await,
                 Err(error) => tracing::warn!(%error, "availability unknown"),
@@ -119,6 +150,41 @@ impl Worker {
                 None
             }
         }
+    }
+
+    /// Tells either side who is typing on the other. Best effort: what fails is not tried again, it would come too late.
+    async fn tell_typing(&self, told: &mut TypingTold) -> Result<(), RoundError> {
+        let now = now_ms();
+        let rooms = self.typing.places(now);
+        for room_id in told.rooms.symmetric_difference(&rooms) {
+            if let Some(ticket) = self.store.ticket_of_room(room_id.clone()).await? {
+                self.helpdesk.person_typing(&ticket, rooms.contains(room_id)).await?;
+            }
+        }
+        told.rooms = rooms;
+        let tickets = self.helpdesk.agents_typing();
+        let ended: Vec<_> = told.tickets.keys().filter(|ticket| !tickets.contains(*ticket)).cloned().collect();
+        let due = |ticket: &&String| told.tickets.get(*ticket).is_none_or(|at| now - at >= TYPING_EVERY_MS);
+        let begun: Vec<_> = tickets.iter().filter(due).cloned().collect();
+        for ticket in ended {
+            told.tickets.remove(&ticket);
+            self.send_typing(ticket, Typed::No).await?;
+        }
+        for ticket in begun {
+            told.tickets.insert(ticket.clone(), now);
+            self.send_typing(ticket, Typed::Yes(TypingInfo::new(TYPING_TIMEOUT))).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_typing(&self, ticket: String, typed: Typed) -> Result<(), RoundError> {
+        let room_id = self.store.room_of_ticket(ticket).await?.and_then(|room_id| OwnedRoomId::try_from(room_id).ok());
+        let Some(room_id) = room_id else { return Ok(()) };
+        let request = create_typing_event::v3::Request::new(self.user_id.clone(), room_id, typed);
+        if let Ok(Err(error)) = tokio::time::timeout(PRESENCE_PATIENCE, self.homeserver.send(request)).await {
+            tracing::debug!(%error, "typing not told");
+        }
+        Ok(())
     }
 
     /// Brings every due post to its ticket.

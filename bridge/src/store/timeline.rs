@@ -176,6 +176,18 @@ impl Store {
             .await
     }
 
+    /// The ticket of the conversation that is open in a room, if it has one by now.
+    pub async fn ticket_of_room(&self, room_id: String) -> Result<Option<String>, StoreError> {
+        let query = "SELECT ticket FROM conversation WHERE room_id = ?1 AND closed_ms IS NULL AND ticket IS NOT NULL";
+        self.database.run(move |t, _| Ok(t.query_row(query, [room_id], |row| row.get(0)).optional()?)).await
+    }
+
+    /// The room of a ticket whose conversation is open.
+    pub async fn room_of_ticket(&self, ticket: String) -> Result<Option<String>, StoreError> {
+        let query = "SELECT room_id FROM conversation WHERE ticket = ?1 AND closed_ms IS NULL";
+        self.database.run(move |t, _| Ok(t.query_row(query, [ticket], |row| row.get(0)).optional()?)).await
+    }
+
     /// Rooms support has left that still have an open conversation.
     pub async fn conversations_without_room(&self) -> Result<Vec<String>, StoreError> {
         self.database

@@ -84,6 +84,12 @@ impl Agent {
         assert_eq!(self.call(Method::POST, &format!("tickets/{id}/answers"), Some(&body)).await.0, 204);
     }
 
+    /// Says that the agent is typing an answer, or has stopped, as the page does.
+    pub async fn types(&self, id: i64, typing: bool) {
+        let body = json!({ "typing": typing });
+        assert_eq!(self.call(Method::PUT, &format!("tickets/{id}/typing"), Some(&body)).await.0, 204);
+    }
+
     pub async fn close(&self, id: i64) {
         assert_eq!(self.call(Method::POST, &format!("tickets/{id}/close"), Some(&json!({}))).await.0, 204);
     }

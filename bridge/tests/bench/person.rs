@@ -15,9 +15,20 @@ use ruma::{
     api::{
         SupportedVersions,
         client::{
-            filter::FilterDefinition, keys::get_keys, media::create_content, membership::leave_room,
-            message::send_message_event, presence::get_presence, redact::redact_event, room::create_room, sync::sync_events,
+            filter::FilterDefinition,
+            keys::get_keys,
+            media::create_content,
+            membership::leave_room,
+            message::send_message_event,
+            presence::get_presence,
+            redact::redact_event,
+            room::create_room,
+            sync::sync_events,
             to_device::send_event_to_device,
+            typing::create_typing_event::{
+                self,
+                v3::{Typing, TypingInfo},
+            },
         },
     },
     events::{AnyMessageLikeEventContent, EmptyStateKey, InitialStateEvent, room::encryption::RoomEncryptionEventContent},
@@ -39,6 +50,8 @@ pub struct Person {
     pub heard: Vec<(OwnedRoomId, OwnedUserId, Value)>,
     /// The last known membership of support in each room.
     pub support_in: BTreeMap<OwnedRoomId, String>,
+    /// Whether support is typing in each room, as last told.
+    pub support_types_in: BTreeMap<OwnedRoomId, bool>,
     waiting: Vec<(OwnedRoomId, Raw<EncryptedEvent>)>,
     withheld: Vec<Arc<ToDeviceRequest>>,
     /// Members of each room, as far as encryption is concerned.
@@ -71,6 +84,7 @@ impl Person {
             since: None,
             heard: Vec::new(),
             support_in: BTreeMap::new(),
+            support_types_in: BTreeMap::new(),
             waiting: Vec::new(),
             withheld: Vec::new(),
             members: BTreeMap::new(),
@@ -111,6 +125,21 @@ impl Person {
         let deadline = tokio::time::Instant::now() + super::PATIENCE;
         while self.support_in.get(room_id).map(String::as_str) != Some(membership) {
             assert!(tokio::time::Instant::now() < deadline, "waited in vain: support is {membership}");
+            self.sync().await;
+        }
+    }
+
+    /// Says that this person is typing, or has stopped.
+    pub async fn types(&self, room_id: &OwnedRoomId, typing: bool) {
+        let typing = if typing { Typing::Yes(TypingInfo::new(super::PATIENCE)) } else { Typing::No };
+        let request = create_typing_event::v3::Request::new(self.user_id.clone(), room_id.clone(), typing);
+        self.homeserver.send(request).await.unwrap();
+    }
+
+    pub async fn until_support_types(&mut self, room_id: &OwnedRoomId, typing: bool) {
+        let deadline = tokio::time::Instant::now() + super::PATIENCE;
+        while self.support_types_in.get(room_id).copied().unwrap_or_default() != typing {
+            assert!(tokio::time::Instant::now() < deadline, "waited in vain: support is typing: {typing}");
             self.sync().await;
         }
     }
@@ -255,6 +284,12 @@ impl Person {
         self.since = Some(answer.next_batch);
         self.pump().await;
         for (room_id, room) in answer.rooms.join {
+            for event in &room.ephemeral.events {
+                let event: Value = serde_json::from_str(event.json().get()).unwrap();
+                if let (Some("m.typing"), Some(users)) = (event["type"].as_str(), event["content"]["user_ids"].as_array()) {
+                    self.support_types_in.insert(room_id.clone(), users.iter().any(|user| user == SUPPORT));
+                }
+            }
             let state = match room.state {
                 sync_events::v3::State::Before(state) | sync_events::v3::State::After(state) => state.events,
                 _ => Vec::new(),

@@ -1,6 +1,6 @@
 //! What the bridge does with the desk.
 
-use std::{io::Write as _, path::Path};
+use std::{collections::BTreeSet, io::Write as _, path::Path};
 
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Transaction, params};
@@ -17,6 +17,7 @@ use crate::{
         ReplyKind,
     },
     seal::Sealer,
+    typing::PERSON_MS,
 };
 
 /// The largest file shown on the page, in bytes: it is held in memory while it is sealed.
@@ -52,6 +53,18 @@ impl Helpdesk for Desk {
             })
             .await?;
         Ok(if online { Availability::Online } else { Availability::Offline })
+    }
+
+    async fn person_typing(&self, ticket: &str, typing: bool) -> Result<(), HelpdeskError> {
+        let now = now_ms();
+        if self.people.set(ticket, typing.then_some(now + PERSON_MS), now) {
+            self.changed();
+        }
+        Ok(())
+    }
+
+    fn agents_typing(&self) -> BTreeSet<String> {
+        self.agents.places(now_ms())
     }
 
     async fn open(&self, opening: Opening) -> Result<String, HelpdeskError> {

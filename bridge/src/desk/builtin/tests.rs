@@ -129,6 +129,29 @@ async fn erasing_takes_what_expired_or_the_one_message_and_its_file() {
 }
 
 #[tokio::test]
+async fn typing_is_shown_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = desk(folder.path());
+    let ticket = desk.open(opening("k")).await.unwrap();
+    let id: i64 = ticket.parse().unwrap();
+    let shown = async || desk.ticket(id).await.unwrap().unwrap().typing;
+    let mut changes = desk.watch();
+    assert!(!shown().await);
+    desk.person_typing(&ticket, true).await.unwrap();
+    assert!(shown().await && changes.has_changed().unwrap());
+    changes.mark_unchanged();
+    desk.person_typing(&ticket, true).await.unwrap();
+    assert!(!changes.has_changed().unwrap(), "no news");
+    desk.person_typing(&ticket, false).await.unwrap();
+    assert!(!shown().await);
+    assert!(desk.agents_typing().is_empty());
+    desk.agent_types(id, true);
+    assert_eq!(desk.agents_typing().into_iter().collect::<Vec<_>>(), [ticket.clone()]);
+    desk.agent_types(id, false);
+    assert!(desk.agents_typing().is_empty());
+}
+
+#[tokio::test]
 async fn what_has_expired_is_not_shown_even_before_it_is_erased() {
     let folder = tempfile::tempdir().unwrap();
     let desk = desk(folder.path());

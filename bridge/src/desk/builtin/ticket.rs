@@ -101,6 +101,8 @@ pub struct Ticket {
     /// As in the queue.
     #[serde(flatten)]
     pub summary: Summary,
+    /// Whether the person is typing.
+    pub typing: bool,
     /// Oldest first.
     pub entries: Vec<Entry>,
 }
@@ -150,13 +152,14 @@ impl Desk {
     /// A ticket with everything in it that has not expired.
     pub async fn ticket(&self, ticket_id: i64) -> Result<Option<Ticket>, StoreError> {
         let now = now_ms();
+        let typing = self.people.places(now).contains(&ticket_id.to_string());
         self.database
             .run(move |t, sealer| {
                 let mut query = t.prepare(&format!("{SUMMARY} WHERE ticket_id = ?2"))?;
                 let mut rows = query.query(params![now, ticket_id])?;
                 let Some(row) = rows.next()? else { return Ok(None) };
                 let summary = summary(row, sealer)?;
-                Ok(Some(Ticket { summary, entries: entries(t, sealer, ticket_id, now)? }))
+                Ok(Some(Ticket { summary, typing, entries: entries(t, sealer, ticket_id, now)? }))
             })
             .await
     }

@@ -78,6 +78,7 @@ pub fn router(page: DeskPage) -> Router {
         .route("/api/tickets/{id}", get(ticket))
         .route("/api/tickets/{id}/answers", post(answer))
         .route("/api/tickets/{id}/seen", post(seen))
+        .route("/api/tickets/{id}/typing", put(typing))
         .route("/api/tickets/{id}/close", post(close))
         .route("/api/files/{id}", get(file))
         .route("/api/events", get(events))
@@ -215,7 +216,10 @@ async fn answer(
         return Ok(problem(StatusCode::UNPROCESSABLE_ENTITY, &detail));
     }
     Ok(match page.desk.answer(id, Answer { key: new.key, agent: agent.name, text }).await? {
-        true => StatusCode::NO_CONTENT.into_response(),
+        true => {
+            page.desk.agent_types(id, false);
+            StatusCode::NO_CONTENT.into_response()
+        }
         false => problem(StatusCode::CONFLICT, "This chat has ended."),
     })
 }
@@ -223,6 +227,17 @@ async fn answer(
 async fn seen(State(page): State<DeskPage>, agent: Agent, Path(id): Path<i64>) -> Result<Response, Broken> {
     page.desk.see(id, agent.name).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Deserialize)]
+struct AgentTyping {
+    typing: bool,
+}
+
+/// The page says it again every few seconds as long as it is so.
+async fn typing(State(page): State<DeskPage>, _: Agent, Path(id): Path<i64>, Json(now): Json<AgentTyping>) -> Response {
+    page.desk.agent_types(id, now.typing);
+    StatusCode::NO_CONTENT.into_response()
 }
 
 async fn close(State(page): State<DeskPage>, agent: Agent, Path(id): Path<i64>) -> Result<Response, Broken> {
