@@ -115,14 +115,25 @@ pub struct Call {
     pub devices: Vec<(String, String)>,
 }
 
-/// The next things to tell a gateway, in order: `limit` at most. What the user has read, may no longer see or has no pusher
+impl Push {
+    /// Where in the queue of events it stands.
+    #[must_use]
+    pub const fn stamp(&self) -> Option<Stamp> {
+        match self.row {
+            RowId::Event(stamp) => Some(stamp),
+            RowId::Count(..) => None,
+        }
+    }
+}
+
+/// The next things to tell a gateway, in order: `limit` at most, of the events those at or after `from`. What the user has read, may no longer see or has no pusher
 /// for any more takes no call.
 ///
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
-pub fn due(cx: &Cx<'_>, gateway: Name, limit: usize) -> Result<Vec<Push>, ReadError> {
+pub fn due(cx: &Cx<'_>, gateway: Name, from: Stamp, limit: usize) -> Result<Vec<Push>, ReadError> {
     let mut pushes = Vec::new();
-    for found in tables::PUSH_EVENTS.scan(cx.view, &(gateway,)).take(limit) {
+    for found in tables::PUSH_EVENTS.scan_from(cx.view, &(gateway,), &(gateway, from)).take(limit) {
         let ((_, stamp), row) = found?;
         let target = Target { gateway, user_id: &row.value.user_id };
         let calls = notification::of_event(cx, &target, &row.value)?;

@@ -46,30 +46,35 @@ pub(super) fn forget(draft: &mut Draft<'_>, user_id: &UserId, key: EndKey) -> Re
     Ok(())
 }
 
-/// When the next event stops to count; `None` when none is noted.
+/// The ends at `from` or later. What has been told is deleted: whoever remembers how far that is need not step over it.
+fn ends_from<'v>(cx: &Cx<'v>, from: Timestamp) -> journal::Scan<'v, EndKey, UnreadEndRow> {
+    tables::UNREAD_ENDS.scan_from(cx.view, &(), &(from.as_ms(), Name::from_bytes([0; 16]), Stamp::ZERO))
+}
+
+/// When the next event after `from` stops to count; `None` when none is noted.
 ///
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
-pub fn next_end(cx: &Cx<'_>) -> Result<Option<Timestamp>, ReadError> {
-    let first = tables::UNREAD_ENDS.scan(cx.view, &()).next().transpose()?;
+pub fn next_end(cx: &Cx<'_>, from: Timestamp) -> Result<Option<Timestamp>, ReadError> {
+    let first = ends_from(cx, from).next().transpose()?;
     Ok(first.map(|((at, _, _), _)| Timestamp::from_ms(at)))
 }
 
 /// Tells those whose unread counts have fallen because events expired: their `/sync` by the change index, their push gateways
-/// by a row. `limit` events at most; answers how many there were.
+/// by a row. `limit` events at most that ended at `from` or later; answers how many there were, and the last one's end.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn tell_ends(cx: &Cx<'_>, limit: usize) -> Decided<usize> {
+pub fn tell_ends(cx: &Cx<'_>, from: Timestamp, limit: usize) -> Decided<(usize, Timestamp)> {
     let mut draft = Draft::new(*cx);
-    let (mut ended, mut fell) = (0, BTreeSet::new());
-    for found in tables::UNREAD_ENDS.scan(cx.view, &()).take(limit) {
+    let (mut ended, mut last, mut fell) = (0, from, BTreeSet::new());
+    for found in ends_from(cx, from).take(limit) {
         let (key, row) = found?;
         let (at, room, stamp) = key;
         if at > cx.now().as_ms() {
             break;
         }
-        ended += 1;
+        (ended, last) = (ended + 1, Timestamp::from_ms(at));
         let UnreadEndRow { room_id, thread, users } = row.value;
         for user_id in users {
             let membership = tables::MEMBERSHIPS.get(cx.view, &(cx.user(&user_id), room))?.map(|row| row.value.membership);
@@ -84,5 +89,5 @@ pub fn tell_ends(cx: &Cx<'_>, limit: usize) -> Decided<usize> {
     for user_id in &fell {
         push::count_fell(&mut draft, user_id)?;
     }
-    Ok(draft.commit(ended))
+    Ok(draft.commit((ended, last)))
 }

@@ -1,7 +1,7 @@
 //! Receipts and read markers: how far users have read
 //! ([spec v1.19, Client-Server API § Receipts](https://spec.matrix.org/v1.19/client-server-api/#receipts)).
 //!
-//! A receipt lives as long as the event it is on (D7). What is unread is counted from `NOTIFICATIONS` rows past it, which
+//! A receipt is shown as long as the event it is on is there (D7). What is unread is counted from `NOTIFICATIONS` rows past it, which
 //! live as long as their events, so counts forget by themselves.
 
 mod ends;
@@ -95,6 +95,8 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
     if receipt.receipt_type != FULLY_READ {
         count_read(draft, command, receipt, &event, stamp)?;
     }
+    // All that was sent ahead of the event is gone when that is.
+    let expires = event.row.received.plus_ms(cx.server.retention_ms).min(cx.text_expiry());
     let row = ReceiptRow {
         user_id: user_id.clone(),
         receipt_type: receipt.receipt_type.clone(),
@@ -102,8 +104,8 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
         event_id: receipt.event_id.clone(),
         stamp,
         received: cx.now(),
+        shown_until: Some(event.expires).filter(|ends| *ends < expires),
     };
-    let expires = event.expires.min(cx.text_expiry());
     tables::RECEIPTS.put(&mut draft.batch, &key, &row, cx.text_class(), expires);
     match receipt.receipt_type.as_str() {
         READ => {
@@ -169,7 +171,8 @@ fn receipt_key(cx: &Cx<'_>, room_id: &RoomId, user_id: &UserId, receipt_type: &s
 /// [`ReadError`] when the store cannot be read.
 pub fn fully_read(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Option<(OwnedEventId, Seq)>, ReadError> {
     let key = receipt_key(cx, room_id, user_id, FULLY_READ, None);
-    Ok(tables::RECEIPTS.get(cx.view, &key)?.map(|row| (row.value.event_id, row.version)))
+    let row = tables::RECEIPTS.get(cx.view, &key)?.filter(|row| row.value.is_shown(cx.now()));
+    Ok(row.map(|row| (row.value.event_id, row.version)))
 }
 
 /// The `m.receipt` events of a room for one reader: all, or those set by commit `since` or later.
@@ -197,7 +200,8 @@ pub fn receipt_events(
         let row = found?.1;
         let receipt = row.value;
         let secret = receipt.receipt_type != READ && receipt.user_id != reader;
-        if secret || receipt.receipt_type == FULLY_READ || since.is_some_and(|since| row.version < since) {
+        let gone = !receipt.is_shown(cx.now());
+        if secret || gone || receipt.receipt_type == FULLY_READ || since.is_some_and(|since| row.version < since) {
             continue;
         }
         let taken = |event: &BTreeMap<_, BTreeMap<String, BTreeMap<OwnedUserId, Data>>>| {

@@ -1,14 +1,16 @@
 //! What a receipt may be; what it does is tested with `/sync`.
 
+use journal::Timestamp;
 use ruma::RoomId;
+use serde_json::json;
 
-use super::{Receipt, SetReceipts, next_end, set_receipts, tell_ends, unread};
+use super::{Receipt, SetReceipts, fully_read, next_end, receipt_events, set_receipts, tell_ends, unread};
 use crate::{
     Reject,
     changes::Change,
     room::membership::Action,
     tables::{self, UserKind},
-    testing::{LIFETIME_MS, Person, World},
+    testing::{LIFETIME_MS, Person, World, pair, send},
 };
 
 #[test]
@@ -68,7 +70,8 @@ fn whoever_has_not_read_what_expires_is_told() {
     world.run(|cx| set_receipts(cx, &command)).expect("read");
     let before = (told(&world, &ada), told(&world, &bob), told(&world, &eve));
     assert_eq!((count(&world, &bob, &room_id), count(&world, &eve, &room_id)), (1, 3));
-    let tell = || world.run(|cx| tell_ends(cx, 100)).expect("told");
+    let start = Timestamp::from_ms(0);
+    let tell = || world.run(|cx| tell_ends(cx, start, 100)).expect("told").0;
     assert_eq!(tell(), 0);
 
     world.advance(LIFETIME_MS - 2_000);
@@ -82,10 +85,39 @@ fn whoever_has_not_read_what_expires_is_told() {
     assert_eq!((count(&world, &bob, &room_id), count(&world, &eve, &room_id)), (1, 1));
     assert_eq!(told(&world, &eve), eve_told + 1);
     world.advance(1_000);
-    assert_eq!(world.read(next_end).expect("reads"), Some(world.now()));
+    assert_eq!(world.read(|cx| next_end(cx, start)).expect("reads"), Some(world.now()));
     assert_eq!(tell(), 1);
-    assert_eq!(world.read(next_end).expect("reads"), None);
+    assert_eq!(world.read(|cx| next_end(cx, start)).expect("reads"), None);
     assert_eq!((count(&world, &bob, &room_id), count(&world, &eve, &room_id)), (0, 0));
     assert!(told(&world, &bob) > 0);
     assert_eq!(told(&world, &ada), 0, "who sent them never had them unread");
+}
+
+#[test]
+fn what_was_read_stays_read_when_the_edit_that_was_read_last_goes_before_it() {
+    let (world, ada, bob, room_id) = pair();
+    let one = world.say(&ada, &room_id, "one");
+    world.advance(1_000);
+    world.say(&ada, &room_id, "two");
+    world.advance(1_000);
+    let edit = json!({ "body": "* uno", "m.new_content": { "body": "uno" }, "m.relates_to": { "rel_type": "m.replace", "event_id": one } });
+    let edit = send(&world, &ada, &room_id, "m.room.message", edit);
+    for receipt_type in ["m.read", "m.fully_read"] {
+        let receipt = Receipt { receipt_type: receipt_type.to_owned(), event_id: edit.clone(), thread_id: None };
+        let command = SetReceipts { user_id: bob.user_id.clone(), room_id: room_id.clone(), receipts: vec![receipt] };
+        world.run(|cx| set_receipts(cx, &command)).expect("read");
+    }
+    let shown = || {
+        let receipts = world.read(|cx| receipt_events(cx, &room_id, &ada.user_id, None)).expect("reads");
+        (receipts.len(), world.read(|cx| fully_read(cx, &bob.user_id, &room_id)).expect("reads").is_some())
+    };
+    assert_eq!((count(&world, &bob, &room_id), shown()), (0, (1, true)));
+    world.advance(LIFETIME_MS - 2_000);
+    assert_eq!(
+        (count(&world, &bob, &room_id), shown()),
+        (0, (0, false)),
+        "the message that was never edited is not new again"
+    );
+    world.advance(2_000);
+    assert_eq!(count(&world, &bob, &room_id), 0);
 }

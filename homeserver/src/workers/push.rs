@@ -11,7 +11,7 @@ use engine::push::{self, Call, Push, RowId};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use journal::Name;
+use journal::{Name, Stamp};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
@@ -37,6 +37,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// How long the dispatcher sleeps when nothing wakes it.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// The dispatcher looks for gateways with something to send this often at most: each look steps over what has been sent.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Bytes of a gateway's answer that are read: a list of rejected keys.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -139,8 +142,13 @@ pub async fn run(app: App) {
                 tracing::error!(cause = error.cause(), "the queue for push gateways cannot be read; trying again later")
             }
         }
+        let (not_before, idle) = (app.clock.deadline(GATHER), app.clock.deadline(IDLE));
+        let next_look = async {
+            tokio::time::sleep_until(not_before).await;
+            waiter.wait(idle).await
+        };
         tokio::select! {
-            woken = waiter.wait(app.clock.deadline(IDLE)) => {
+            woken = next_look => {
                 if woken == Woken::Ending {
                     return;
                 }
@@ -154,9 +162,9 @@ pub async fn run(app: App) {
 
 /// Sends what is queued for one gateway until nothing is left.
 async fn lane(app: &App, gateway: Name) -> Name {
-    let mut pause = Duration::ZERO;
+    let (mut pause, mut from) = (Duration::ZERO, Stamp::ZERO);
     loop {
-        let wait = match send_due(app, gateway).await {
+        let wait = match send_due(app, gateway, &mut from).await {
             Ok(Sent::Nothing) => return gateway,
             Ok(Sent::All) => {
                 pause = Duration::ZERO;
@@ -188,8 +196,12 @@ enum Sent {
     Later { wait: Option<Duration>, some: bool },
 }
 
-async fn send_due(app: &App, gateway: Name) -> Result<Sent, ApiError> {
-    let due = app.read(|cx| Ok(push::due(cx, gateway, TOGETHER)?))?;
+/// Sends what comes first after `from`, behind which nothing is left.
+async fn send_due(app: &App, gateway: Name, from: &mut Stamp) -> Result<Sent, ApiError> {
+    let due = app.read(|cx| Ok(push::due(cx, gateway, *from, TOGETHER)?))?;
+    if let Some(first) = due.first().and_then(Push::stamp) {
+        *from = first;
+    }
     if due.is_empty() {
         return Ok(Sent::Nothing);
     }

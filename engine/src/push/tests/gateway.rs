@@ -1,5 +1,6 @@
 //! What is queued for push gateways, and what of it is sent.
 
+use journal::{Stamp, Timestamp};
 use ruma::{RoomId, api::client::push::Pusher};
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ fn set(world: &World, person: &Person, pushkey: &str, data: Value) {
 fn queue(world: &World) -> Vec<Push> {
     let gateways = world.read(waiting).expect("reads");
     assert!(gateways.len() <= 1);
-    gateways.into_iter().flat_map(|gateway| world.read(|cx| due(cx, gateway, 100)).expect("reads")).collect()
+    gateways.into_iter().flat_map(|gateway| world.read(|cx| due(cx, gateway, Stamp::ZERO, 100)).expect("reads")).collect()
 }
 
 /// The bodies of all calls to be made.
@@ -91,7 +92,9 @@ fn devices_that_want_the_same_share_a_call() {
     let gateways = world.read(waiting).expect("reads");
     let mut keys: Vec<Vec<String>> = Vec::new();
     for gateway in gateways {
-        for call in world.read(|cx| due(cx, gateway, 100)).expect("reads").into_iter().flat_map(|push| push.calls) {
+        for call in
+            world.read(|cx| due(cx, gateway, Stamp::ZERO, 100)).expect("reads").into_iter().flat_map(|push| push.calls)
+        {
             let mut of_call: Vec<_> = call.devices.into_iter().map(|(_, pushkey)| pushkey).collect();
             of_call.sort();
             keys.push(of_call);
@@ -178,12 +181,14 @@ fn counts_that_fall_because_events_expire_are_told() {
     world.advance(1_000);
     world.say(&ada, &room_id, "news");
     drain(&world);
-    while world.run(|cx| tell_ends(cx, 10)).expect("told") == 10 {}
+    let start = Timestamp::from_ms(0);
+    assert_eq!(world.run(|cx| tell_ends(cx, start, 10)), Ok((0, start)));
     assert!(queue(&world).is_empty(), "nothing has expired");
     world.advance(LIFETIME_MS - 1_000);
-    assert_eq!(world.run(|cx| tell_ends(cx, 10)), Ok(2), "the invitation and the first message");
+    let told = world.run(|cx| tell_ends(cx, start, 10));
+    assert_eq!(told, Ok((2, world.now())), "the invitation and the first message");
     assert_eq!(bodies(&world)[0]["counts"], json!({ "unread": 1 }));
-    let last = world.read(next_end).expect("reads").expect("one is left");
+    let last = world.read(|cx| next_end(cx, start)).expect("reads").expect("one is left");
     assert_eq!(last, world.now().plus_ms(1_000));
 }
 
