@@ -109,10 +109,8 @@ pub(super) fn of_event(cx: &Cx<'_>, target: &Target<'_>, row: &PushEventRow) -> 
     let pdu = &stored.row.pdu;
     // What is encrypted may be anything: the client finds out. A sound or a highlight is meant to be noticed.
     let loud = pdu.event_type == TimelineEventType::RoomEncrypted || !row.tweaks.is_empty();
-    let event = match pushers.iter().all(is_brief) {
-        true => None,
-        false => Some(event(cx, room_id, pdu, target.user_id)?),
-    };
+    let brief = pushers.iter().all(is_brief);
+    let event = if brief { None } else { Some(event(cx, room_id, pdu, target.user_id)?) };
     let counts = counts(cx, target.user_id)?.told();
     let part = |brief: bool| {
         let tweaks = Some(&row.tweaks).filter(|tweaks| !brief && !tweaks.is_empty());
