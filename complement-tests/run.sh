@@ -90,14 +90,13 @@ fi
 
 engine_pid=
 sampler_pid=
-stop() {
-    local pid
-    for pid in $sampler_pid $engine_pid; do
-        kill -TERM "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
+end_process() {
+    [ -z "$1" ] || {
+        kill -TERM "$1" 2>/dev/null || true
+        wait "$1" 2>/dev/null || true
+    }
 }
-trap stop EXIT
+trap 'end_process "$sampler_pid"; end_process "$engine_pid"' EXIT
 trap 'exit 130' INT TERM HUP
 
 # A machine without a running engine gets one of its own for the run, with its data in the cache.
@@ -143,10 +142,10 @@ sample_memory() {
     while sleep 1; do
         for container in $(docker ps --quiet --filter ancestor="$IMAGE" --filter label=complement_pkg 2>/dev/null); do
             first=$(docker inspect --format '{{.State.Pid}}' "$container" 2>/dev/null) || continue
-            for child in $(cat /proc/"$first"/task/*/children 2>/dev/null); do
+            while read -r -d ' ' child; do
                 kib=$(awk '/^VmHWM:/ { print $2 }' "/proc/$child/status" 2>/dev/null) || continue
                 [ "${kib:-0}" -le "$peak" ] || peak=$kib
-            done
+            done < <(cat /proc/"$first"/task/*/children 2>/dev/null)
         done
         echo "$peak" >"$cache/memory"
     done
@@ -191,7 +190,7 @@ run_once() {
         [ ${#packages[@]} -gt 0 ] || whole=(-whole)
         run_tests | tee "$cache/run-$mode.json" | "$results" -kept "$here/results.tsv" "${whole[@]}" "${update[@]}" || status=1
     fi
-    kill "$sampler_pid" && wait "$sampler_pid" 2>/dev/null || true
+    end_process "$sampler_pid"
     sampler_pid=
     echo "$(($(cat "$cache/memory") / 1024)) MiB at most in one server"
     return $status

@@ -21,6 +21,11 @@ const PUBLISHED_WRONG = [
         deviation: /^\/ must match exactly one schema in oneOf {"passingSchemas":\[0,1\]}$/,
         reason: "one of any object and a whole event, but a whole event is an object too",
     },
+    {
+        endpoint: "GET /_matrix/client/v3/rooms/{roomId}/joined_members",
+        deviation: /^\/joined\/[^/]+\/avatar_url must be string /,
+        reason: "Complement's TestRoomState asks for the key of somebody without a picture, where nothing but null is true",
+    },
 ];
 
 /** Identifiers, as the appendices of the specification write them. */

@@ -49,7 +49,7 @@ async fn members(app: App, request: RawRequest) -> Answer {
 async fn joined_members(app: App, request: RawRequest) -> Answer {
     #[derive(Serialize)]
     struct Member {
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// Always there, if only as null: Complement asks for it.
         avatar_url: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         display_name: Option<String>,
