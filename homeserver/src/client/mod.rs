@@ -30,6 +30,7 @@ mod send;
 mod server;
 mod session;
 mod sliding_sync;
+mod spaces;
 mod sync;
 mod to_device;
 mod typing;
@@ -68,6 +69,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     server::routes,
     session::routes,
     sliding_sync::routes,
+    spaces::routes,
     sync::routes,
     to_device::routes,
     typing::routes,
