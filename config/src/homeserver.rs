@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::Network;
 use crate::source::{self, ConfigError, Vars};
-use crate::units::{Bytes, Span};
+use crate::units::{Bytes, Hidden, Span};
 
 /// The example: every key with its default and what it means. A test holds it to the defaults.
 pub const EXAMPLE: &str = include_str!("vestibule.toml");
@@ -32,6 +33,8 @@ pub struct Config {
     pub retention: Retention,
     /// `[media]`
     pub media: Media,
+    /// `[previews]`
+    pub previews: Previews,
     /// `[limits]`
     pub limits: Limits,
     /// `[appservices]`
@@ -44,6 +47,10 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// `[audit]`
     pub audit: Audit,
+    /// `[contact]`
+    pub contact: Contact,
+    /// `[calls]`
+    pub calls: Calls,
     /// `[log]`
     pub log: Log,
 }
@@ -120,6 +127,9 @@ pub struct Tls {
 pub struct Registration {
     /// Whether anybody may.
     pub open: bool,
+    /// Whoever knows it may, with a call of Synapse's, and make administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_secret: Option<Hidden>,
 }
 
 /// `[passwords]`: how dear it is to guess one.
@@ -220,6 +230,16 @@ impl Default for Media {
     }
 }
 
+/// `[previews]`: of web pages that people link to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previews {
+    /// Whether the server fetches pages for them.
+    pub enabled: bool,
+    /// Networks that it may fetch from although they are private.
+    pub allow: Vec<Network>,
+}
+
 /// `[limits]`: how much one client may ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -315,6 +335,36 @@ impl Default for Audit {
     }
 }
 
+/// `[contact]`: who answers for the server (`/.well-known/matrix/support`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// A page for people who need help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub support_page: Option<String>,
+    /// The operator's e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_email: Option<String>,
+    /// The operator's Matrix id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_matrix_id: Option<String>,
+    /// Where to report what endangers the server: an e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_email: Option<String>,
+    /// The same, a Matrix id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_matrix_id: Option<String>,
+}
+
+/// `[calls]`: services beside the server through which several people call each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    /// The address of a LiveKit authorization service (MSC4195).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub livekit_service_url: Option<String>,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -390,10 +440,14 @@ impl Config {
             );
             return Err(ConfigError::Value { key: "server.listen", problem });
         }
-        if let Some(url) = &self.server.public_url
-            && !(url.starts_with("https://") || url.starts_with("http://"))
-        {
-            return wrong("server.public_url", "write it as clients do, such as \"https://chat.example.org\"");
+        for (key, url) in [
+            ("server.public_url", &self.server.public_url),
+            ("contact.support_page", &self.contact.support_page),
+            ("calls.livekit_service_url", &self.calls.livekit_service_url),
+        ] {
+            if url.as_ref().is_some_and(|url| !(url.starts_with("https://") || url.starts_with("http://"))) {
+                return wrong(key, "write it as clients do, such as \"https://chat.example.org\"");
+            }
         }
         if self.server.root_key.starts_with(&self.server.data) {
             return wrong(

@@ -8,7 +8,7 @@ use crate::{
     Cx, Decided, Decision, Draft, Reject,
     account::{self, Secret, profile},
     policy,
-    tables::{self, HostRow, ProfileRow, UserKind},
+    tables::{self, HostRow, ProfileRow, UserKind, UserRow},
 };
 
 /// `PUT /hosts/{host}`
@@ -106,7 +106,8 @@ pub(super) fn put_provisioned(
     name: String,
     records: &NewcomerRecords,
 ) -> Result<(), crate::Stop> {
-    account::put_user(draft, user_id, kind, None, &ProfileRow { display_name: Some(name), ..ProfileRow::default() });
+    let row = UserRow::new(user_id.to_owned(), kind, draft.cx().now());
+    account::put_user(draft, &row, &ProfileRow { display_name: Some(name), ..ProfileRow::default() });
     newcomer::write(draft, user_id, records)
 }
 

@@ -6,7 +6,7 @@ use ruma::{
     events::{StateEventType, room::member::MembershipState},
 };
 
-use super::{NewEvent, RoomDraft, get_room_for, join_rules, membership_of};
+use super::{NewEvent, Room, RoomDraft, get_room_for, join_rules, membership_of, notices};
 use crate::{Cx, Decided, Decision, Draft, Reject, Stop, policy, tables};
 
 /// A change of somebody's membership by somebody.
@@ -76,6 +76,9 @@ pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
         return Ok(Decision::Done(()));
     }
     check_policy(cx, command)?;
+    if command.action == Action::Leave {
+        notices::check_leave(cx, &command.target, &command.room_id, before.as_ref())?;
+    }
     check_before(command.action, before.as_ref())?;
     let membership = match command.action {
         Action::Invite => MembershipState::Invite,

@@ -16,6 +16,7 @@ pub mod delayed;
 pub mod directory;
 pub mod hierarchy;
 pub mod membership;
+pub mod notices;
 pub mod power;
 pub mod redact;
 pub mod send;

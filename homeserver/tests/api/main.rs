@@ -6,12 +6,14 @@
 mod support;
 
 mod accounts;
+mod admin;
 mod appservice;
 mod attack;
 mod backup;
 mod bad_input;
 mod delayed;
 mod frame;
+mod identity;
 mod joining;
 mod keys;
 mod media;
@@ -20,10 +22,12 @@ mod openapi;
 mod platform;
 mod platform_calls;
 mod platform_scripts;
+mod previews;
 mod push;
 mod receipts;
 mod rooms;
 mod spaces;
+mod synapse;
 mod sync;
 mod tls;
 mod upgrade;
