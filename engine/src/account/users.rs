@@ -3,7 +3,7 @@
 use journal::{ReadError, Timestamp};
 use ruma::{OwnedUserId, UserId};
 
-use super::{NewDevice, Session, data, devices, login, profile, pushers, rooms};
+use super::{Directory, NewDevice, Session, data, devices, login, profile, pushers, rooms};
 use crate::{
     Cx, Decided, Draft, Reject, Requester, Stop,
     tables::{self, ProfileRow, UserKind, UserRow},
@@ -110,7 +110,7 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
     let user_id = check_available(cx, &command.localpart, command.appservice.as_deref())?;
     let mut draft = Draft::new(*cx);
     let profile = ProfileRow { display_name: Some(command.localpart.clone()), ..ProfileRow::default() };
-    put_user(&mut draft, &user_id, command.kind, command.password_hash.clone(), &profile);
+    put_user(&mut draft, &user_id, command.kind, command.password_hash.clone(), &profile, &Directory::Plain);
     let session = match &command.device {
         Some(device) => {
             login::note(&mut draft, &user_id, "register", device);
@@ -121,13 +121,14 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
     Ok(draft.commit((user_id, session)))
 }
 
-/// Drafts a new user's rows. The batch conflicts if somebody else makes the user first.
+/// Drafts a new user's rows, listed in a directory. The batch conflicts if somebody else makes the user first.
 pub(crate) fn put_user(
     draft: &mut Draft<'_>,
     user_id: &UserId,
     kind: UserKind,
     password_hash: Option<String>,
     profile: &ProfileRow,
+    directory: &Directory,
 ) {
     let cx = draft.cx();
     let name = (cx.user(user_id),);
@@ -142,6 +143,7 @@ pub(crate) fn put_user(
     };
     tables::USERS.put(&mut draft.batch, &name, &row);
     tables::PROFILES.put(&mut draft.batch, &name, profile);
+    directory.list(draft, user_id, None, Some(profile.display_name.as_deref().unwrap_or_default()));
 }
 
 /// Makes the users that application services send as themselves, where they are missing. For the server's start.
@@ -157,7 +159,7 @@ pub fn ensure_senders(cx: &Cx<'_>) -> Decided<()> {
             continue;
         }
         let profile = ProfileRow { display_name: Some(user_id.localpart().to_owned()), ..ProfileRow::default() };
-        put_user(&mut draft, user_id, UserKind::Appservice, None, &profile);
+        put_user(&mut draft, user_id, UserKind::Appservice, None, &profile, &Directory::Plain);
     }
     Ok(draft.commit(()))
 }
@@ -245,6 +247,6 @@ pub(crate) fn close(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop>
     devices::delete_all_but(draft, user_id, None)?;
     pushers::delete_of(draft, user_id, None)?;
     data::delete_all(draft, user_id)?;
-    profile::delete(draft, user_id);
+    profile::delete(draft, user_id)?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Every table of the server, by area. Ids are never reused: rooms 1–49, accounts 50–99, keys 100–149, sync 150–199,
-//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289, push 290–299, delayed events 330–339.
+//! media 200–219, platform 220–259, outbox 260–279, the server itself and what is searched 280–289, push 290–299, delayed
+//! events 330–339.
 
 mod accounts;
 mod delayed;
@@ -10,6 +11,7 @@ mod platform;
 mod platform_log;
 mod push;
 mod rooms;
+mod search;
 mod server;
 mod sync;
 
@@ -22,5 +24,6 @@ pub use platform::*;
 pub use platform_log::*;
 pub use push::*;
 pub use rooms::*;
+pub use search::*;
 pub use server::*;
 pub use sync::*;
