@@ -26,6 +26,7 @@ mod register;
 mod relations;
 mod room_keys;
 mod rooms;
+mod search;
 mod send;
 mod server;
 mod session;
@@ -64,6 +65,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     relations::routes,
     room_keys::routes,
     rooms::routes,
+    search::routes,
     send::routes,
     server::routes,
     session::routes,

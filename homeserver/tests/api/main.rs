@@ -22,6 +22,7 @@ mod platform_scripts;
 mod push;
 mod receipts;
 mod rooms;
+mod search;
 mod sync;
 mod tls;
 mod webhooks;
