@@ -101,8 +101,8 @@ async fn a_stored_filter_decides_how_events_are_written() {
     let room_id = ada.create_room(json!({})).await;
     ada.send(&room_id, "hello").await;
     let filter = json!({
-        "event_fields": ["content.body", "event_id", "auth_events"], "event_format": "federation",
-        "room": { "timeline": { "types": ["m.room.m*"], "not_types": ["m.room.member"], "limit": 1 } },
+        "event_fields": ["content.body", "event_id", "type", "sender", "origin_server_ts", "auth_events"], "event_format": "federation",
+        "room": { "timeline": { "types": ["m.room.m*"], "not_types": ["m.room.member"], "limit": 1 }, "state": { "types": [] } },
     });
     let filters = format!("/_matrix/client/v3/user/{}/filter", ada.user_id);
     let filter_id = ada.post(&filters, filter.clone()).await.ok()["filter_id"].as_str().unwrap().to_owned();
@@ -111,7 +111,7 @@ async fn a_stored_filter_decides_how_events_are_written() {
     let event = &answer["rooms"]["join"][&room_id]["timeline"]["events"][0];
     let mut properties: Vec<&String> = event.as_object().unwrap().keys().collect();
     properties.sort();
-    assert_eq!(properties, ["auth_events", "content", "event_id"]);
+    assert_eq!(properties, ["auth_events", "content", "event_id", "origin_server_ts", "sender", "type"], "and no more");
     assert_eq!(event["content"], json!({ "body": "hello" }));
     ada.post(&filters, json!({ "event_format": 1 })).await.is_error(400, "M_BAD_JSON");
 }
