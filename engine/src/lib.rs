@@ -9,6 +9,7 @@ mod draft;
 mod reject;
 #[cfg(test)]
 mod testing;
+mod words;
 
 pub mod account;
 pub mod audit;

@@ -36,6 +36,7 @@ pub use devices::{
     DeleteDevices, UpdateDevice, delete_device, delete_devices, device, device_id_exists, devices, logout, logout_all,
     update_device,
 };
+pub(crate) use directory::Directory;
 pub use directory::{Found, Search, search};
 pub use filters::{filter, put_filter};
 pub use login::{Login, LoginProof, NewDevice, Session, create_login_token, login};

@@ -4,7 +4,7 @@ use journal::{Name, ReadError};
 use ruma::{OwnedMxcUri, OwnedUserId, UserId};
 use serde_json::Value;
 
-use super::rooms;
+use super::{Directory, rooms};
 use crate::{
     Cx, Decided, Draft, Reject, Stop, policy,
     tables::{self, ProfileRow},
@@ -91,6 +91,7 @@ pub fn set_field(cx: &Cx<'_>, command: &SetField) -> Decided<Option<Name>> {
     }
     tables::PROFILES.require(&mut draft.batch, &name, Some(row.version));
     tables::PROFILES.put(&mut draft.batch, &name, &profile);
+    list(&mut draft, &command.user_id, Some(&row.value), Some(&profile))?;
     let next = if in_rooms { rooms::propagate(&mut draft, &command.user_id, &profile, None)? } else { None };
     Ok(draft.commit(next))
 }
@@ -116,15 +117,33 @@ pub(crate) fn rename(draft: &mut Draft<'_>, user_id: &UserId, display_name: &str
         return Ok(None);
     }
     profile.display_name = Some(display_name.to_owned());
-    tables::PROFILES.require(&mut draft.batch, &name, row.map(|row| row.version));
+    tables::PROFILES.require(&mut draft.batch, &name, row.as_ref().map(|row| row.version));
     tables::PROFILES.put(&mut draft.batch, &name, &profile);
+    list(draft, user_id, row.as_ref().map(|row| &row.value), Some(&profile))?;
     rooms::propagate(draft, user_id, &profile, None)
 }
 
 /// Drafts the end of a profile.
-pub(super) fn delete(draft: &mut Draft<'_>, user_id: &UserId) {
+pub(super) fn delete(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), ReadError> {
     let cx = draft.cx();
+    let before = member_profile(&cx, user_id)?;
     tables::PROFILES.delete(&mut draft.batch, &(cx.user(user_id),));
+    list(draft, user_id, Some(&before), None)
+}
+
+/// Drafts what the user's directory says of them.
+fn list(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    before: Option<&ProfileRow>,
+    after: Option<&ProfileRow>,
+) -> Result<(), ReadError> {
+    let name = |profile: Option<&ProfileRow>| profile.map(|profile| profile.display_name.clone().unwrap_or_default());
+    let (before, after) = (name(before), name(after));
+    if before != after {
+        Directory::of(&draft.cx(), user_id)?.list(draft, user_id, before.as_deref(), after.as_deref());
+    }
+    Ok(())
 }
 
 fn apply(profile: &mut ProfileRow, field: &str, value: Option<Value>) -> Result<(), Reject> {

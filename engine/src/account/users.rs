@@ -3,7 +3,7 @@
 use journal::{ReadError, Timestamp};
 use ruma::{OwnedUserId, UserId};
 
-use super::{NewDevice, Session, data, devices, login, profile, pushers, rooms};
+use super::{Directory, NewDevice, Session, data, devices, login, profile, pushers, rooms};
 use crate::{
     Cx, Decided, Draft, Reject, Requester, Stop, keys,
     room::notices,
@@ -139,7 +139,7 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
         admin: command.admin,
         ..UserRow::new(user_id.clone(), command.kind, cx.now())
     };
-    put_user(&mut draft, &row, &profile);
+    put_user(&mut draft, &row, &profile, &Directory::Plain);
     let session = match &command.device {
         Some(device) => {
             login::note(&mut draft, &user_id, "register", device);
@@ -150,12 +150,13 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
     Ok(draft.commit((user_id, session)))
 }
 
-/// Drafts a new user's rows. The batch conflicts if somebody else makes the user first.
-pub(crate) fn put_user(draft: &mut Draft<'_>, row: &UserRow, profile: &ProfileRow) {
+/// Drafts a new user's rows, listed in a directory. The batch conflicts if somebody else makes the user first.
+pub(crate) fn put_user(draft: &mut Draft<'_>, row: &UserRow, profile: &ProfileRow, directory: &Directory) {
     let name = (draft.cx().user(&row.user_id),);
     tables::USERS.require(&mut draft.batch, &name, None);
     tables::USERS.put(&mut draft.batch, &name, row);
     tables::PROFILES.put(&mut draft.batch, &name, profile);
+    directory.list(draft, &row.user_id, None, Some(profile.display_name.as_deref().unwrap_or_default()));
 }
 
 /// Makes the users that application services send as themselves, where they are missing. For the server's start.
@@ -171,7 +172,7 @@ pub fn ensure_senders(cx: &Cx<'_>) -> Decided<()> {
             continue;
         }
         let profile = ProfileRow { display_name: Some(user_id.localpart().to_owned()), ..ProfileRow::default() };
-        put_user(&mut draft, &UserRow::new(user_id.clone(), UserKind::Appservice, cx.now()), &profile);
+        put_user(&mut draft, &UserRow::new(user_id.clone(), UserKind::Appservice, cx.now()), &profile, &Directory::Plain);
     }
     Ok(draft.commit(()))
 }
@@ -263,6 +264,6 @@ pub(crate) fn close(draft: &mut Draft<'_>, user_id: &UserId, erase: bool) -> Res
     pushers::delete_of(draft, user_id, None)?;
     keys::delete_identity(draft, user_id)?;
     data::delete_all(draft, user_id)?;
-    profile::delete(draft, user_id);
+    profile::delete(draft, user_id)?;
     Ok(())
 }

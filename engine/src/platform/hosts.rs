@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, UserId};
 use super::{NewcomerRecords, check_text, newcomer, organizations};
 use crate::{
     Cx, Decided, Decision, Draft, Reject,
-    account::{self, Secret, profile},
+    account::{self, Directory, Secret, profile},
     policy,
     tables::{self, HostRow, ProfileRow, UserKind, UserRow},
 };
@@ -91,23 +91,25 @@ pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
         (None, Some((_, records))) => {
             let organization_host = (cx.name(&command.organization), cx.user(&user_id));
             tables::ORGANIZATION_HOSTS.put(&mut draft.batch, &organization_host, &user_id);
-            put_provisioned(&mut draft, &user_id, UserKind::Host, name, records)?;
+            let directory = Directory::Organization(command.organization.clone());
+            put_provisioned(&mut draft, &user_id, (UserKind::Host, &directory), name, records)?;
         }
         (None, None) => {}
     }
     Ok(draft.commit(Host { user_id, made, next }))
 }
 
-/// Drafts a provisioned user with profile and crypto identity.
+/// Drafts a provisioned user with profile and crypto identity, listed in a directory.
 pub(super) fn put_provisioned(
     draft: &mut Draft<'_>,
     user_id: &UserId,
-    kind: UserKind,
+    (kind, directory): (UserKind, &Directory),
     name: String,
     records: &NewcomerRecords,
 ) -> Result<(), crate::Stop> {
     let row = UserRow::new(user_id.to_owned(), kind, draft.cx().now());
-    account::put_user(draft, &row, &ProfileRow { display_name: Some(name), ..ProfileRow::default() });
+    let profile = ProfileRow { display_name: Some(name), ..ProfileRow::default() };
+    account::put_user(draft, &row, &profile, directory);
     newcomer::write(draft, user_id, records)
 }
 

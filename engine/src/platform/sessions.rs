@@ -8,7 +8,7 @@ use ruma::OwnedUserId;
 use super::{NewcomerRecords, check_text, hosts, webhooks};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop,
-    account::{self, profile},
+    account::{self, Directory, profile},
     tables::{self, ParticipantRow, SessionRow, UserKind},
 };
 
@@ -162,7 +162,8 @@ fn put_invitee(
     match (known, &invitee.new_user) {
         (None, Some((_, records))) => {
             put_participant(draft, &row);
-            hosts::put_provisioned(draft, &user_id, UserKind::Participant, invitee.display_name.clone(), records)?;
+            let kind = (UserKind::Participant, &Directory::Invited(session.host.clone()));
+            hosts::put_provisioned(draft, &user_id, kind, invitee.display_name.clone(), records)?;
             Ok(true)
         }
         _ => {
@@ -170,6 +171,11 @@ fn put_invitee(
             let renamed = profile::member_profile(&cx, &user_id)?.display_name.as_deref() != Some(&*invitee.display_name);
             if let Some(next) = profile::rename(draft, &user_id, &invitee.display_name)? {
                 put.unfinished.insert(user_id, next);
+            }
+            if let Some(known) = known.filter(|known| known.inviter != row.inviter) {
+                let name = Some(invitee.display_name.as_str());
+                Directory::Invited(known.inviter.clone()).list(draft, &row.user_id, name, None);
+                Directory::Invited(row.inviter.clone()).list(draft, &row.user_id, None, name);
             }
             let moved = known != Some(&row);
             if moved {

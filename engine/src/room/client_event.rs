@@ -3,7 +3,8 @@
 
 use journal::Timestamp;
 use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
+    CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId,
+    events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,14 +15,24 @@ use crate::tables::TimelineRow;
 /// An event in the form for clients; without `room_id` unless [`ClientEvent::in_room`] is called, as `/sync` has it.
 #[derive(Debug, Serialize)]
 pub struct ClientEvent<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_events: Option<&'a [OwnedEventId]>,
     content: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    depth: Option<u64>,
     event_id: &'a EventId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashes: Option<&'a CanonicalJsonValue>,
     origin_server_ts: MilliSecondsSinceUnixEpoch,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_events: Option<&'a [OwnedEventId]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redacts: Option<OwnedEventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     room_id: Option<&'a RoomId>,
     sender: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signatures: Option<&'a CanonicalJsonValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_key: Option<&'a str>,
     #[serde(rename = "type")]
@@ -64,12 +75,17 @@ impl<'a> ClientEvent<'a> {
     #[must_use]
     pub fn new(pdu: &'a Pdu) -> Self {
         Self {
+            auth_events: None,
             content: &pdu.content,
+            depth: None,
             event_id: &pdu.event_id,
+            hashes: None,
             origin_server_ts: pdu.origin_server_ts,
+            prev_events: None,
             redacts: redacts(pdu),
             room_id: None,
             sender: &pdu.sender,
+            signatures: None,
             state_key: pdu.state_key.as_deref(),
             event_type: pdu.event_type.to_string(),
             unsigned: None,
@@ -94,6 +110,20 @@ impl<'a> ClientEvent<'a> {
     #[must_use]
     pub fn in_room(self, room_id: &'a RoomId) -> Self {
         Self { room_id: Some(room_id), ..self }
+    }
+
+    /// With all that is hashed and signed of it (`event_format: federation`).
+    #[must_use]
+    pub fn signed(self, pdu: &'a Pdu) -> Self {
+        Self {
+            auth_events: Some(&pdu.auth_events),
+            depth: Some(pdu.depth),
+            hashes: Some(&pdu.hashes),
+            prev_events: Some(&pdu.prev_events),
+            room_id: pdu.room_id.as_deref(),
+            signatures: Some(&pdu.signatures),
+            ..self
+        }
     }
 
     /// What is not part of the signed event, to add to.

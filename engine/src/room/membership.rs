@@ -6,7 +6,7 @@ use ruma::{
     events::{StateEventType, room::member::MembershipState},
 };
 
-use super::{NewEvent, Room, RoomDraft, get_room_for, join_rules, membership_of, notices};
+use super::{NewEvent, RoomDraft, get_room_for, join_rules, membership_of, notices};
 use crate::{Cx, Decided, Decision, Draft, Reject, Stop, policy, tables};
 
 /// A change of somebody's membership by somebody.

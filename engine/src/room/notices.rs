@@ -45,7 +45,7 @@ pub fn ensure_sender(cx: &Cx<'_>) -> Decided<()> {
     }
     let mut draft = Draft::new(*cx);
     let profile = ProfileRow { display_name: Some(NAME.to_owned()), ..ProfileRow::default() };
-    account::put_user(&mut draft, &UserRow::new(user_id, UserKind::Plain, cx.now()), &profile);
+    account::put_user(&mut draft, &UserRow::new(user_id, UserKind::Plain, cx.now()), &profile, &account::Directory::Plain);
     Ok(draft.commit(()))
 }
 

@@ -10,6 +10,7 @@ use super::{NewEvent, Room, RoomDraft, StoredEvent, get_event, get_room_for, pow
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop, policy,
     tables::{self, SentBy, StateRow, TimelineRow},
+    timeline::search,
 };
 
 /// `PUT /rooms/{roomId}/redact/{eventId}/{txnId}`.
@@ -116,6 +117,7 @@ fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<su
         tables::RELATIONS.delete(&mut room.draft.batch, &(name, cx.event(&parent.event_id), stamp));
     }
     let Some(stamp) = stored.stamp else { return Ok(()) };
+    search::forget(&mut room.draft.batch, &cx, (&room.room.room_id, stamp), original);
     for member in room.members()? {
         tables::NOTIFICATIONS.delete(&mut room.draft.batch, &(cx.user(&member.user_id), name, stamp));
     }

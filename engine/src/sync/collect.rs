@@ -33,7 +33,8 @@ pub fn collect(cx: &Cx<'_>, request: &SyncRequest<'_>, ephemeral: &dyn Ephemeral
     let scope = Scope::new(cx, request)?;
     let ignored = ignored_users(cx, request.user_id)?;
     let device = request.device_id.map(|device_id| cx.device(device_id));
-    let rooms = Rooms { cx, request, scope: &scope, audience: Audience { device, ignored: &ignored } };
+    let audience = Audience { device, ignored: &ignored, form: request.filter.event_form() };
+    let rooms = Rooms { cx, request, scope: &scope, audience };
     let mut collected = Collected::new(Token::after(cx.view.seq(), cx.now(), version));
     let mut side = Side::default();
     rooms.collect(&mut collected, &mut side)?;

@@ -5,6 +5,7 @@
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 
+use super::event_form::{EventFields, EventForm, EventFormat};
 use crate::room::{Pdu, relation_of};
 
 /// Events a timeline has when the filter does not say.
@@ -15,6 +16,12 @@ pub const TIMELINE_LIMIT_MAX: usize = 100;
 /// A whole filter.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Filter {
+    /// The only properties of events that are wanted; `None`: all.
+    #[serde(default)]
+    pub event_fields: Option<EventFields>,
+    /// In which form events are wanted.
+    #[serde(default)]
+    pub event_format: EventFormat,
     /// For presence.
     #[serde(default)]
     pub presence: EventFilter,
@@ -82,7 +89,8 @@ pub struct EventFilter {
     /// Members only of those who are seen in the timeline.
     #[serde(default)]
     pub lazy_load_members: bool,
-    /// Members also when they were sent before. They always are: which ones a client has is not kept.
+    /// Members also when they were sent before. They always are, as the specification allows: which ones a client has is
+    /// not kept, and a client that has lost its answer is never left without one.
     #[serde(default)]
     pub include_redundant_members: bool,
     /// Unread counts per thread.
@@ -102,6 +110,13 @@ pub struct EventFilter {
     pub not_rel_types: Vec<String>,
 }
 
+impl Filter {
+    /// How events of rooms are written.
+    pub(super) fn event_form(&self) -> EventForm<'_> {
+        EventForm { format: self.event_format, fields: self.event_fields.as_ref() }
+    }
+}
+
 impl RoomFilter {
     /// Whether the room is included at all.
     #[must_use]
@@ -114,9 +129,13 @@ impl EventFilter {
     /// How many events a timeline has.
     #[must_use]
     pub fn timeline_limit(&self) -> usize {
-        self.limit
-            .map_or(TIMELINE_LIMIT_DEFAULT, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
-            .min(TIMELINE_LIMIT_MAX)
+        self.limit_within(TIMELINE_LIMIT_DEFAULT, TIMELINE_LIMIT_MAX)
+    }
+
+    /// How many there are at most: `default` if the filter does not say, and never more than `max`.
+    #[must_use]
+    pub fn limit_within(&self, default: usize, max: usize) -> usize {
+        self.limit.map_or(default, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).min(max)
     }
 
     /// Whether the filter lets events of the room pass.

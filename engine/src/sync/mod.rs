@@ -5,6 +5,7 @@
 //! [`sliding`] reads the same windows and states in its own order.
 
 mod collect;
+mod event_form;
 mod filter;
 mod model;
 mod room;
@@ -20,6 +21,7 @@ pub mod sliding;
 pub mod v3;
 
 pub use collect::collect;
+pub use event_form::{EventFields, EventFormat};
 pub use filter::{EventFilter, Filter, RoomFilter, TIMELINE_LIMIT_MAX};
 pub use model::{Collected, DeviceKeyCounts, JoinedRoom, LeftRoom, Summary, Timeline};
 pub use token::Token;

@@ -63,6 +63,7 @@ impl Rooms<'_> {
             end: None,
             after: request.state_after,
             filter: &request.filter.room.state,
+            form: self.audience.form,
             members: &members,
         };
         let state = state_events(cx, &state)?;
@@ -105,6 +106,7 @@ impl Rooms<'_> {
                 end: Some(left),
                 after: request.state_after,
                 filter: &request.filter.room.state,
+                form: self.audience.form,
                 members: &[],
             };
             state_events(cx, &state)?

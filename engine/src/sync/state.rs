@@ -9,7 +9,7 @@ use ruma::{
 };
 use serde_json::value::RawValue;
 
-use super::{EventFilter, window::Window};
+use super::{EventFilter, event_form::EventForm, window::Window};
 use crate::{
     Cx,
     room::{self, ClientEvent, Pdu, Room},
@@ -31,6 +31,8 @@ pub(super) struct StateRequest<'a> {
     pub after: bool,
     /// What is left out.
     pub filter: &'a EventFilter,
+    /// How they are written.
+    pub form: EventForm<'a>,
     /// Members that are sent whoever is seen in the timeline, if members are loaded lazily.
     pub members: &'a [OwnedUserId],
 }
@@ -45,7 +47,7 @@ pub(super) fn state_events(cx: &Cx<'_>, request: &StateRequest<'_>) -> Result<Ve
         request.load_lazily(cx, &mut state)?;
     }
     let passing = state.into_values().filter(|pdu| request.filter.includes(pdu));
-    Ok(passing.map(|pdu| ClientEvent::new(&pdu).to_raw()).collect())
+    Ok(passing.map(|pdu| request.form.write(ClientEvent::new(&pdu), &pdu)).collect())
 }
 
 impl StateRequest<'_> {

@@ -11,6 +11,8 @@ use crate::{
     testing::{LIFETIME_MS, Nobody, Person, World, pair, send, state, words},
 };
 
+mod form;
+
 #[derive(Default)]
 struct Ask<'a> {
     since: Option<&'a str>,

@@ -6,7 +6,7 @@ use journal::{ReadError, Stamp};
 use ruma::OwnedUserId;
 use serde_json::value::RawValue;
 
-use super::EventFilter;
+use super::{EventFilter, event_form::EventForm};
 use crate::{
     Cx,
     room::{ClientEvent, Viewer},
@@ -24,6 +24,8 @@ pub(super) struct Audience<'a> {
     pub device: Option<journal::Name>,
     /// Whom the user ignores.
     pub ignored: &'a BTreeSet<OwnedUserId>,
+    /// How they are written.
+    pub form: EventForm<'a>,
 }
 
 /// A piece of a timeline.
@@ -127,7 +129,7 @@ impl Window {
             unsigned.membership = Some(viewer.membership_at(cx, *stamp, &row.pdu)?);
             unsigned.relations = aggregate::bundle(&at_hand, &row.pdu, &reader)?;
             unsigned.transaction_id = transaction_id(row, audience.device);
-            events.push(event.to_raw());
+            events.push(audience.form.write(event, &row.pdu));
         }
         Ok(events)
     }

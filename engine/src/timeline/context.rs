@@ -49,9 +49,26 @@ pub struct Context {
     pub state: Vec<Box<RawValue>>,
 }
 
-struct Side {
-    events: Vec<Box<RawValue>>,
-    last: Stamp,
+/// One side of an event.
+pub(super) struct Side {
+    /// From the event outwards.
+    pub events: Vec<Box<RawValue>>,
+    /// Where it ends.
+    pub last: Stamp,
+}
+
+/// Which side of an event, and how much of it.
+pub(super) struct Around<'f> {
+    /// Where it begins.
+    pub from: Stamp,
+    /// Which way.
+    pub direction: Direction,
+    /// How many events at most.
+    pub limit: usize,
+    /// How many are looked at for them at most.
+    pub scan_max: usize,
+    /// What is left out.
+    pub filter: &'f EventFilter,
 }
 
 /// An event, what was said before and after it, and the state then.
@@ -62,9 +79,10 @@ pub fn context(cx: &Cx<'_>, request: &ContextRequest<'_>) -> Result<Context, Sto
     let reading = Reading::new(cx, request.requester, request.room_id)?;
     let (stamp, row) = reading.find(cx, request.event_id)?;
     let mut senders = BTreeSet::from([row.pdu.sender.clone()]);
-    let before = side(cx, &reading, request, (stamp, request.limit.div_ceil(2)), Direction::Backward, &mut senders)?;
-    let half = request.limit / 2;
-    let after = side(cx, &reading, request, (stamp.next(), half), Direction::Forward, &mut senders)?;
+    let around = |direction, from, limit| Around { from, direction, limit, scan_max: SCAN_MAX, filter: request.filter };
+    let before = around(Direction::Backward, stamp, request.limit.div_ceil(2));
+    let before = side(cx, &reading, &before, &mut senders)?;
+    let after = side(cx, &reading, &around(Direction::Forward, stamp.next(), request.limit / 2), &mut senders)?;
     let at = Token::at(after.last, cx.now()).known();
     Ok(Context {
         start: Token::at(before.last, cx.now()),
@@ -76,26 +94,25 @@ pub fn context(cx: &Cx<'_>, request: &ContextRequest<'_>) -> Result<Context, Sto
     })
 }
 
-fn side(
+/// What was said on one side of an event, and by whom.
+pub(super) fn side(
     cx: &Cx<'_>,
     reading: &Reading,
-    request: &ContextRequest<'_>,
-    (from, limit): (Stamp, usize),
-    direction: Direction,
+    around: &Around<'_>,
     senders: &mut BTreeSet<OwnedUserId>,
 ) -> Result<Side, Stop> {
-    let mut side = Side { events: Vec::new(), last: from };
-    if limit == 0 {
+    let mut side = Side { events: Vec::new(), last: around.from };
+    if around.limit == 0 {
         return Ok(side);
     }
-    for found in walk(cx, reading, from, None, direction)?.take(SCAN_MAX) {
+    for found in walk(cx, reading, around.from, None, around.direction)?.take(around.scan_max) {
         let (stamp, row) = found?;
-        if reading.passes(cx, request.filter, &row.pdu)? && reading.shows(cx, stamp, &row.pdu)? {
+        if reading.passes(cx, around.filter, &row.pdu)? && reading.shows(cx, stamp, &row.pdu)? {
             side.events.push(reading.render(cx, stamp, &row)?);
             senders.insert(row.pdu.sender);
         }
-        side.last = if direction == Direction::Backward { stamp } else { stamp.next() };
-        if side.events.len() == limit {
+        side.last = if around.direction == Direction::Backward { stamp } else { stamp.next() };
+        if side.events.len() == around.limit {
             break;
         }
     }
@@ -111,7 +128,11 @@ fn state(
     let mut state = room::whole_state(cx, request.room_id, Some(at))?;
     let seen = |key: Option<&str>| key.is_some_and(|key| senders.iter().any(|sender| sender.as_str() == key));
     let lazy = request.filter.lazy_load_members;
-    state.retain(|(_, pdu)| !lazy || pdu.event_type != TimelineEventType::RoomMember || seen(pdu.state_key.as_deref()));
+    let passes = request.filter.includes_room(request.room_id);
+    state.retain(|(_, pdu)| {
+        let wanted = !lazy || pdu.event_type != TimelineEventType::RoomMember || seen(pdu.state_key.as_deref());
+        wanted && passes && request.filter.includes(pdu)
+    });
     state.sort_unstable_by_key(|(stamp, _)| *stamp);
     Ok(state.iter().map(|(_, pdu)| ClientEvent::new(pdu).in_room(request.room_id).to_raw()).collect())
 }

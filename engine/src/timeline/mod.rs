@@ -11,6 +11,7 @@ mod notifications;
 mod page;
 mod relations;
 mod render;
+pub(crate) mod search;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use notifications::{Notification, Notifications, notifications};
 pub use page::{Direction, MessagesRequest, Page, messages};
 pub use relations::{RelationsPage, RelationsRequest, relations};
 pub use render::Reading;
+pub use search::{INDEXED_WORDS_MAX, SearchRequest, SearchResults, search};
 pub use state::{room_state, state_event};
 pub use threads::{ThreadsPage, ThreadsRequest, threads};
 pub use timestamp::event_at;

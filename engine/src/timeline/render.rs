@@ -40,9 +40,9 @@ impl Reading {
         Ok(!ignored && self.viewer.sees(cx, stamp, pdu)?)
     }
 
-    /// Whether the filter lets the event pass, relations included.
+    /// Whether the filter lets the event pass, its room and relations included.
     pub(super) fn passes(&self, cx: &Cx<'_>, filter: &EventFilter, pdu: &Pdu) -> Result<bool, ReadError> {
-        if !filter.includes(pdu) {
+        if !filter.includes_room(&self.viewer.room.room_id) || !filter.includes(pdu) {
             return Ok(false);
         }
         if filter.related_by_rel_types.is_none() && filter.related_by_senders.is_none() {

@@ -30,6 +30,7 @@ mod relations;
 mod reports;
 mod room_keys;
 mod rooms;
+mod search;
 mod send;
 mod server;
 mod session;
@@ -74,6 +75,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     reports::routes,
     room_keys::routes,
     rooms::routes,
+    search::routes,
     send::routes,
     server::routes,
     session::routes,

@@ -26,6 +26,7 @@ mod previews;
 mod push;
 mod receipts;
 mod rooms;
+mod search;
 mod spaces;
 mod synapse;
 mod sync;

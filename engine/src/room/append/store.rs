@@ -20,6 +20,7 @@ use crate::{
     push::{self, Occasion, Recipient},
     room::{Relation, relation_of, stripped},
     tables::{self, EventRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
+    timeline::search,
 };
 
 /// The content of `m.room.member`, as far as the server indexes it.
@@ -78,6 +79,7 @@ impl RoomDraft<'_, '_> {
             };
             tables::RELATIONS.put(batch, &key, &child, class, expires);
         }
+        search::index(batch, &cx, (&self.room.room_id, stamp), &row.pdu, class, expires);
         let pdu = Rc::new(row.pdu);
         let reference_hash = pdu.references.as_ref().map(|references| references.own.clone());
         self.tips = vec![Tip { stamp, event_id: pdu.event_id.clone(), depth: pdu.depth, reference_hash }];

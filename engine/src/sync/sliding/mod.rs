@@ -57,7 +57,7 @@ pub fn collect(cx: &Cx<'_>, ask: &Ask<'_>, ephemeral: &dyn Ephemeral) -> Result<
     let scope = Scope::new(cx, &sync)?;
     let ignored = ignored_users(cx, ask.user_id)?;
     let device = ask.device_id.map(|device_id| cx.device(device_id));
-    let audience = Audience { device, ignored: &ignored };
+    let audience = Audience { device, ignored: &ignored, form: filter.event_form() };
     let told = Token::after(cx.view.seq(), cx.now(), version);
 
     let found = lists::Rooms::find(cx, ask, &scope, &ignored)?;
