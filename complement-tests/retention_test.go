@@ -21,6 +21,7 @@ const words = "nobody reads this tomorrow"
 
 // An event is gone L after it was received, to the second, by every way to read it, and the room goes on.
 func TestEventIsGoneAtTheEndOfItsLife(t *testing.T) {
+	t.Parallel()
 	deployment := complement.Deploy(t, 1)
 	defer deployment.Destroy(t)
 	alice := deployment.Register(t, "hs1", helpers.RegistrationOpts{})
@@ -57,6 +58,7 @@ func TestEventIsGoneAtTheEndOfItsLife(t *testing.T) {
 
 // What relates to an event, and what counts it, goes with it.
 func TestReactionAndUnreadCountGoWithTheirEvent(t *testing.T) {
+	t.Parallel()
 	deployment := complement.Deploy(t, 1)
 	defer deployment.Destroy(t)
 	alice := deployment.Register(t, "hs1", helpers.RegistrationOpts{})
@@ -90,6 +92,7 @@ func TestReactionAndUnreadCountGoWithTheirEvent(t *testing.T) {
 
 // A file is gone L after it was uploaded, with its thumbnails.
 func TestFileIsGoneAtTheEndOfItsLife(t *testing.T) {
+	t.Parallel()
 	deployment := complement.Deploy(t, 1)
 	defer deployment.Destroy(t)
 	alice := deployment.Register(t, "hs1", helpers.RegistrationOpts{})
@@ -111,6 +114,7 @@ func TestFileIsGoneAtTheEndOfItsLife(t *testing.T) {
 
 // The longest life of a room's events is told, and no room can lengthen it.
 func TestRetentionIsTold(t *testing.T) {
+	t.Parallel()
 	deployment := complement.Deploy(t, 1)
 	defer deployment.Destroy(t)
 	alice := deployment.Register(t, "hs1", helpers.RegistrationOpts{})
