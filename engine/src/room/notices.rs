@@ -84,7 +84,14 @@ pub fn invite_again(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Decided<
         return Ok(Decision::Done(()));
     }
     let (sender, target) = (sender(cx)?, user_id.to_owned());
-    let command = SetMembership { sender, room_id: room_id.to_owned(), target, action: Action::Invite, reason: None };
+    let command = SetMembership {
+        sender,
+        room_id: room_id.to_owned(),
+        target,
+        action: Action::Invite,
+        reason: None,
+        further: ruma::CanonicalJsonObject::new(),
+    };
     set_membership(cx, &command)
 }
 
