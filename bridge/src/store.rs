@@ -11,6 +11,7 @@
 
 mod inbox;
 mod post;
+mod queue;
 mod reply;
 mod room;
 mod timeline;

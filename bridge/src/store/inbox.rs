@@ -74,12 +74,7 @@ impl Store {
         let lifetime_ms = self.lifetime_ms;
         self.database
             .run(move |t, sealer| {
-                for change in &changes {
-                    room::apply(t, change, now)?;
-                }
-                for event in &events {
-                    timeline::insert(t, sealer, event, lifetime_ms)?;
-                }
+                room::take_in(t, sealer, &changes, &events, now, lifetime_ms)?;
                 for event_id in &redacted {
                     timeline::redact(t, sealer, event_id, now, lifetime_ms)?;
                 }

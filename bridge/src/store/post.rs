@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{Store, queue::Queue};
 use crate::{clock::Millis, database::StoreError, seal::Sealer};
 
 /// A file in a message: where it is and how it is decrypted.
@@ -81,10 +81,7 @@ pub struct Post {
     pub body: PostBody,
 }
 
-/// What a post's body is sealed about.
-const ABOUT: &str = "post";
-/// How many posts are taken up at once: one for each conversation.
-const DUE_MAX: i64 = 100;
+const POSTS: Queue = Queue("post");
 
 pub(super) fn insert(
     t: &Transaction<'_>,
@@ -95,7 +92,7 @@ pub(super) fn insert(
     expires_ms: Millis,
     body: &PostBody,
 ) -> Result<(), StoreError> {
-    let sealed = sealer.seal(expires_ms, ABOUT, &serde_json::to_vec(body)?)?;
+    let sealed = sealer.seal(expires_ms, POSTS.0, &serde_json::to_vec(body)?)?;
     t.execute(
         "INSERT INTO post (conversation_id, key, at_ms, expires_ms, body) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (key) DO NOTHING",
@@ -104,58 +101,39 @@ pub(super) fn insert(
     Ok(())
 }
 
-pub(super) fn due(t: &Transaction<'_>, sealer: &Sealer, now: Millis) -> Result<Vec<Post>, StoreError> {
-    // The first undone post of each conversation, so that order holds; a failing one holds up only its own conversation.
-    let mut query = t.prepare(
-        "SELECT post.post_id, post.conversation_id, conversation.room_id, conversation.ticket, conversation.opened_ms,
-                post.key, post.at_ms, post.expires_ms, post.attempts, post.body
-         FROM post JOIN conversation USING (conversation_id)
-         WHERE post.post_id IN (SELECT MIN(post_id) FROM post WHERE done = 0 GROUP BY conversation_id)
-           AND post.next_ms <= ?1 AND post.body IS NOT NULL ORDER BY post.post_id LIMIT ?2",
-    )?;
-    let mut rows = query.query(params![now, DUE_MAX])?;
-    let mut posts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let sealed: Vec<u8> = row.get(9)?;
-        let Some(body) = sealer.open_sealed(ABOUT, &sealed)? else { continue };
-        posts.push(Post {
-            post_id: row.get(0)?,
-            conversation_id: row.get(1)?,
-            room_id: row.get(2)?,
-            ticket: row.get(3)?,
-            opened_ms: row.get(4)?,
-            key: row.get(5)?,
-            at_ms: row.get(6)?,
-            expires_ms: row.get(7)?,
-            attempts: row.get(8)?,
-            body: serde_json::from_slice(&body)?,
-        });
-    }
-    Ok(posts)
-}
-
 impl Store {
-    /// The helpdesk has the post: its body is dropped here.
-    pub async fn post_done(&self, post_id: i64) -> Result<(), StoreError> {
+    /// The next post to each conversation's ticket that is due, oldest first.
+    pub async fn posts_due(&self, now: Millis) -> Result<Vec<Post>, StoreError> {
+        let columns = "post.post_id, post.conversation_id, conversation.room_id, conversation.ticket,
+                       conversation.opened_ms, post.key, post.at_ms, post.expires_ms, post.attempts";
         self.database
-            .run(move |t, _| {
-                t.execute("UPDATE post SET done = 1, body = NULL WHERE post_id = ?1", [post_id])?;
-                Ok(())
+            .run(move |t, sealer| {
+                POSTS.due(t, sealer, now, columns, |row, body| {
+                    Ok(Post {
+                        post_id: row.get(0)?,
+                        conversation_id: row.get(1)?,
+                        room_id: row.get(2)?,
+                        ticket: row.get(3)?,
+                        opened_ms: row.get(4)?,
+                        key: row.get(5)?,
+                        at_ms: row.get(6)?,
+                        expires_ms: row.get(7)?,
+                        attempts: row.get(8)?,
+                        body: serde_json::from_slice(body)?,
+                    })
+                })
             })
             .await
+    }
+
+    /// The helpdesk has the post: its body is dropped here.
+    pub async fn post_done(&self, post_id: i64) -> Result<(), StoreError> {
+        self.database.run(move |t, _| POSTS.done(t, post_id)).await
     }
 
     /// The helpdesk could not be reached: come again at `next_ms`.
     pub async fn post_delayed(&self, post_id: i64, next_ms: Millis) -> Result<(), StoreError> {
-        self.database
-            .run(move |t, _| {
-                t.execute(
-                    "UPDATE post SET attempts = attempts + 1, next_ms = ?2 WHERE post_id = ?1",
-                    params![post_id, next_ms],
-                )?;
-                Ok(())
-            })
-            .await
+        self.database.run(move |t, _| POSTS.delayed(t, post_id, next_ms)).await
     }
 
     /// Puts a note to the agent in place of a post that can't be delivered as it is.
@@ -163,7 +141,7 @@ impl Store {
         let (post_id, expires_ms) = (post.post_id, post.expires_ms);
         self.database
             .run(move |t, sealer| {
-                let sealed = sealer.seal(expires_ms, ABOUT, &serde_json::to_vec(&body)?)?;
+                let sealed = sealer.seal(expires_ms, POSTS.0, &serde_json::to_vec(&body)?)?;
                 t.execute(
                     "UPDATE post SET body = ?2, attempts = 0, next_ms = 0 WHERE post_id = ?1",
                     params![post_id, sealed],

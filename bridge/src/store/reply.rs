@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{Store, queue::Queue};
 use crate::{
     clock::Millis,
     database::StoreError,
@@ -56,12 +56,9 @@ pub struct PendingReply {
     pub body: ReplyBody,
 }
 
-/// What a reply's body is sealed about.
-const ABOUT: &str = "reply";
 /// The fact that holds the helpdesk's cursor.
 const CURSOR: &str = "cursor";
-/// How many replies are taken up at once: one for each conversation.
-const DUE_MAX: i64 = 100;
+const REPLIES: Queue = Queue("reply");
 
 pub(super) fn insert(
     t: &Transaction<'_>,
@@ -71,7 +68,7 @@ pub(super) fn insert(
     expires_ms: Millis,
     body: &ReplyBody,
 ) -> Result<(), StoreError> {
-    let sealed = sealer.seal(expires_ms, ABOUT, &serde_json::to_vec(body)?)?;
+    let sealed = sealer.seal(expires_ms, REPLIES.0, &serde_json::to_vec(body)?)?;
     t.execute(
         "INSERT INTO reply (conversation_id, key, expires_ms, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO NOTHING",
         params![conversation_id, key, expires_ms, sealed],
@@ -119,42 +116,26 @@ impl Store {
 
     /// The next reply to each room that is due, oldest first.
     pub async fn replies_due(&self, now: Millis) -> Result<Vec<PendingReply>, StoreError> {
+        let columns = "reply.reply_id, reply.conversation_id, conversation.room_id, reply.key, reply.attempts";
         self.database
             .run(move |t, sealer| {
-                let mut query = t.prepare(
-                    "SELECT reply.reply_id, reply.conversation_id, conversation.room_id, reply.key, reply.attempts,
-                            reply.body
-                     FROM reply JOIN conversation USING (conversation_id)
-                     WHERE reply.reply_id IN (SELECT MIN(reply_id) FROM reply WHERE done = 0 GROUP BY conversation_id)
-                       AND reply.next_ms <= ?1 AND reply.body IS NOT NULL ORDER BY reply.reply_id LIMIT ?2",
-                )?;
-                let mut rows = query.query(params![now, DUE_MAX])?;
-                let mut replies = Vec::new();
-                while let Some(row) = rows.next()? {
-                    let sealed: Vec<u8> = row.get(5)?;
-                    let Some(body) = sealer.open_sealed(ABOUT, &sealed)? else { continue };
-                    replies.push(PendingReply {
+                REPLIES.due(t, sealer, now, columns, |row, body| {
+                    Ok(PendingReply {
                         reply_id: row.get(0)?,
                         conversation_id: row.get(1)?,
                         room_id: row.get(2)?,
                         key: row.get(3)?,
                         attempts: row.get(4)?,
-                        body: serde_json::from_slice(&body)?,
-                    });
-                }
-                Ok(replies)
+                        body: serde_json::from_slice(body)?,
+                    })
+                })
             })
             .await
     }
 
     /// The homeserver has the reply.
     pub async fn reply_done(&self, reply_id: i64) -> Result<(), StoreError> {
-        self.database
-            .run(move |t, _| {
-                t.execute("UPDATE reply SET done = 1, body = NULL WHERE reply_id = ?1", [reply_id])?;
-                Ok(())
-            })
-            .await
+        self.database.run(move |t, _| REPLIES.done(t, reply_id)).await
     }
 
     /// The chat was closed in the room: the conversation is over, and a later message opens another.
@@ -162,7 +143,7 @@ impl Store {
         let (reply_id, conversation_id) = (reply.reply_id, reply.conversation_id);
         self.database
             .run(move |t, _| {
-                t.execute("UPDATE reply SET done = 1, body = NULL WHERE reply_id = ?1", [reply_id])?;
+                REPLIES.done(t, reply_id)?;
                 t.execute(
                     "UPDATE conversation SET closed_ms = ?2 WHERE conversation_id = ?1 AND closed_ms IS NULL",
                     params![conversation_id, now],
@@ -174,14 +155,6 @@ impl Store {
 
     /// The homeserver could not be reached: come again at `next_ms`.
     pub async fn reply_delayed(&self, reply_id: i64, next_ms: Millis) -> Result<(), StoreError> {
-        self.database
-            .run(move |t, _| {
-                t.execute(
-                    "UPDATE reply SET attempts = attempts + 1, next_ms = ?2 WHERE reply_id = ?1",
-                    params![reply_id, next_ms],
-                )?;
-                Ok(())
-            })
-            .await
+        self.database.run(move |t, _| REPLIES.delayed(t, reply_id, next_ms)).await
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{Store, WaitingEvent, timeline};
-use crate::{clock::Millis, database::StoreError};
+use crate::{clock::Millis, database::StoreError, seal::Sealer};
 
 /// Whether support is in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,17 +121,7 @@ impl Store {
         now: Millis,
     ) -> Result<(), StoreError> {
         let lifetime_ms = self.lifetime_ms;
-        self.database
-            .run(move |t, sealer| {
-                for change in &changes {
-                    apply(t, change, now)?;
-                }
-                for event in &events {
-                    timeline::insert(t, sealer, event, lifetime_ms)?;
-                }
-                Ok(())
-            })
-            .await
+        self.database.run(move |t, sealer| take_in(t, sealer, &changes, &events, now, lifetime_ms)).await
     }
 
     /// Applies facts about rooms.
@@ -171,7 +161,25 @@ pub(super) fn read(t: &Transaction<'_>, room_id: &str) -> Result<Option<Room>, S
     Ok(Some(room))
 }
 
-pub(super) fn apply(t: &Transaction<'_>, change: &RoomChange, now: Millis) -> Result<(), StoreError> {
+/// What the homeserver told of rooms, and then what was written in them.
+pub(super) fn take_in(
+    t: &Transaction<'_>,
+    sealer: &Sealer,
+    changes: &[RoomChange],
+    events: &[WaitingEvent],
+    now: Millis,
+    lifetime_ms: Millis,
+) -> Result<(), StoreError> {
+    for change in changes {
+        apply(t, change, now)?;
+    }
+    for event in events {
+        timeline::insert(t, sealer, event, lifetime_ms)?;
+    }
+    Ok(())
+}
+
+fn apply(t: &Transaction<'_>, change: &RoomChange, now: Millis) -> Result<(), StoreError> {
     match change {
         RoomChange::Own { room_id, membership } => {
             // An invitation that arrives after the join (the homeserver delivers at least once) undoes nothing.

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{Post, PostBody, ReplyBody, Store, post, reply};
+use super::{PostBody, ReplyBody, Store, post, reply};
 use crate::{clock::Millis, database::StoreError, seal::Sealer};
 
 /// A message event that came in a transaction.
@@ -213,11 +213,4 @@ fn open_conversation(t: &Transaction<'_>, room_id: &str, at_ms: Millis) -> Resul
     Ok(t.query_row("SELECT conversation_id FROM conversation WHERE room_id = ?1 AND closed_ms IS NULL", [room_id], |row| {
         row.get(0)
     })?)
-}
-
-impl Store {
-    /// The next post to each conversation's ticket that is due, oldest first.
-    pub async fn posts_due(&self, now: Millis) -> Result<Vec<Post>, StoreError> {
-        self.database.run(move |t, sealer| post::due(t, sealer, now)).await
-    }
 }
