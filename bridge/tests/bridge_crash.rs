@@ -83,6 +83,7 @@ async fn a_repeated_transaction_changes_nothing() {
 async fn killed_before_it_joins_it_joins_afterwards() {
     let mut bench = Bench::start("").await;
     let mut ada = bench.person("ada").await;
+    ada.until_support_has_a_device().await;
     bench.bridge.kill();
     let room = ada.start_chat().await;
     // Support is only invited yet, and gets the key all the same.

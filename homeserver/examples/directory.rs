@@ -99,6 +99,7 @@ async fn provision(app: &App, hosts: usize, accounts: usize) {
             account: account.to_string(),
             name: format!("{} Clinic {account}", ["North", "South", "East", "West"][account % 4]),
             chat_enabled: None,
+            upload_per_day: None,
         };
         app.run(|cx| put_organization_account(cx, &command)).await.expect("an account");
     }
@@ -143,6 +144,7 @@ fn put_nameless(draft: &mut Draft<'_>, number: usize, accounts: usize) {
         kind: UserKind::Host,
         password_hash: None,
         deactivated: false,
+        been_here: false,
         created: cx.now(),
     };
     tables::USERS.put(&mut draft.batch, &user, &row);

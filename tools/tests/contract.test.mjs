@@ -39,6 +39,7 @@ for (const [what, line] of [
     ["an unknown method", { ...get("users/@a:b", 405, error), method: "DELETE" }],
     ["a step of authentication", { method: "POST", path: "/_matrix/client/v3/close", status: 401, body: { flows: [] } }],
     ["a call with what it must have", { method: "PUT", path: "/_matrix/app/v1/transactions/1", body: { events: [] } }],
+    ["what an extension's parameter asks for", get("users/@a:b", 200, { delay_id: "d" }, { query: ["org.matrix.msc4140.delay"] })],
     ["a part of a file", get("users/@a:b", 206, null, { type: "text/plain" })],
 ]) {
     test(`passes: ${what}`, () => {
@@ -49,6 +50,7 @@ for (const [what, line] of [
 
 for (const [what, line, told] of [
     ["a missing member", get("users/@a:b", 200, {}), /GET \S+\/users\/\{userId\} 200 \/ must have required property 'name'/],
+    ["an error of an extension", get("users/@a:b", 400, {}, { query: ["org.matrix.msc4140.delay"] }), /\/errcode a standard error's code/],
     ["null for what is not there", get("users/@a:b", 200, { name: null }), /\/name must be string/],
     ["an id of another form", get("users/@a:b", 200, { name: "a", id: "a" }), /\/id must match format "mx-user-id"/],
     ["the more general path's shape", get("users/me", 200, { name: "a" }), /users\/me 200 \/ must have required property 'mine'/],

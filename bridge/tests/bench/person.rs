@@ -356,6 +356,18 @@ impl Person {
         }
     }
 
+    /// Waits until support has a device that messages can be encrypted for: the bridge answers before that.
+    pub async fn until_support_has_a_device(&self) {
+        let support: OwnedUserId = SUPPORT.try_into().unwrap();
+        until("support's device", || async {
+            let mut request = get_keys::v3::Request::new();
+            request.device_keys.insert(support.clone(), Vec::new());
+            let devices = self.homeserver.send(request).await.unwrap().device_keys;
+            devices.get(&support).is_some_and(|devices| !devices.is_empty()).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until support is seen as `presence`.
     pub async fn until_support_appears(&self, presence: &str) {
         until(&format!("support is {presence}"), || async { (self.presence_of_support().await == presence).then_some(()) })

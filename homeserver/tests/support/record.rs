@@ -26,10 +26,11 @@ pub fn calls(router: Router) -> Router {
 
 async fn record_answer(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let query = parameters(request.uri().query().unwrap_or_default());
     let (parts, body) = next.run(request).await.into_parts();
     let (body, shown) = read_json(&parts.headers, body).await;
     write(&json!({
-        "test": test(), "method": method, "path": path,
+        "test": test(), "method": method, "path": path, "query": query,
         "status": parts.status.as_u16(), "type": content_type(&parts.headers), "body": shown,
     }));
     Response::from_parts(parts, body)
@@ -53,6 +54,11 @@ async fn read_json(headers: &HeaderMap, body: Body) -> (Body, Value) {
     let bytes: Bytes = to_bytes(body, usize::MAX).await.expect("a whole body");
     let shown = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!({ "not JSON": bytes.len() }));
     (Body::from(bytes), shown)
+}
+
+/// Their names alone: values may be tokens.
+fn parameters(query: &str) -> Vec<String> {
+    query.split('&').filter_map(|pair| Some(pair.split('=').next()?.to_owned())).filter(|name| !name.is_empty()).collect()
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

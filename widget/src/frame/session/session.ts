@@ -8,6 +8,7 @@ import {
     PendingEventOrdering,
     SyncState,
     type MatrixClient,
+    type MatrixEvent,
 } from "matrix-js-sdk";
 import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { Credentials } from "../../protocol.ts";
@@ -24,6 +25,9 @@ import { fetchMe, login, logout, sayAway, type Login, type Me } from "./login.ts
 const FIRST_SYNC_EVENTS = 40;
 /** A start that failed for lack of a network is tried again after these pauses, the last one for ever. */
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000, 20_000];
+
+/** The account data in which the server says whether chat is on: `{ "enabled": boolean }`. */
+const CHAT = "org.vestibule.chat";
 
 /** Where the connection stands. */
 export type Phase =
@@ -141,6 +145,7 @@ export class Session {
         if (lasting && !known) writeDevice(user_id, { device_id, complete: false });
         const synced = firstSync(client);
         client.on(ClientEvent.Sync, (state) => this.onSync(state));
+        client.on(ClientEvent.AccountData, (event) => this.onAccountData(event));
         client.on(HttpApiEvent.SessionLoggedOut, () => void this.onLoggedOut());
         await client.startClient({ initialSyncLimit: FIRST_SYNC_EVENTS, pendingEventOrdering: PendingEventOrdering.Detached });
         await synced;
@@ -155,6 +160,13 @@ export class Session {
             if (lasting) writeDevice(user_id, { device_id, complete: true });
         }
         this.keysReady.value = true;
+    }
+
+    /** The platform has switched chat on or off for the account: the server tells it as account data, at once. */
+    private onAccountData(event: MatrixEvent): void {
+        const me = this.me.value;
+        const enabled: unknown = event.getType() === CHAT ? event.getContent()["enabled"] : undefined;
+        if (me && typeof enabled === "boolean" && enabled !== me.chat_enabled) this.me.value = { ...me, chat_enabled: enabled };
     }
 
     private onSync(state: SyncState): void {

@@ -38,6 +38,18 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
         if (event.dataTransfer?.types.includes("Files")) dropping.value = true;
     };
     const ended = open.support && !isSupportOpen(room, desk.me.support?.user_id);
+    // Switched off while it is open, a chat stays to be read; support is reached as ever.
+    const off = !open.support && !app.chatEnabled.value;
+    const foot = (): JSX.Element => {
+        if (ended) return <Ended app={app} desk={desk} />;
+        if (off)
+            return (
+                <p class="note" role="status" data-testid="chat-off">
+                    {t("chatOff")}
+                </p>
+            );
+        return <Composer desk={desk} open={open} name={name} send={send} />;
+    };
     return (
         <div class="fill" data-testid="chat" onDragEnter={onDragEnter}>
             <ChatBar
@@ -47,10 +59,10 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
                 name={name}
                 dropping={dropping.value}
                 toggle={() => (dropping.value = !dropping.value)}
-                ended={ended}
+                ended={ended || off}
             />
             <main class="fill">
-                {dropping.value && !ended && (
+                {dropping.value && !ended && !off && (
                     <DropArea lifetime_ms={desk.me.retention_ms} send={send} close={() => (dropping.value = false)} />
                 )}
                 <Notices desk={desk} open={open} people={people} />
@@ -63,7 +75,7 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
                 </MessageList>
                 <UploadList uploads={open.uploads} />
                 <Typing names={open.timeline.typing.value} />
-                {ended ? <Ended app={app} desk={desk} /> : <Composer desk={desk} open={open} name={name} send={send} />}
+                {foot()}
             </main>
         </div>
     );
