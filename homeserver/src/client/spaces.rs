@@ -20,14 +20,14 @@ const PAGE_MAX: usize = 50;
 pub fn routes(routes: Routes) -> Routes {
     let unstable = "/_matrix/client/unstable/im.nheko.summary";
     routes
-        .raw(Method::GET, "/_matrix/client/v1/room_summary/{room}", Access::Optional, summary)
-        .raw(Method::GET, &format!("{unstable}/summary/{{room}}"), Access::Optional, unstable_summary)
-        .raw(Method::GET, &format!("{unstable}/rooms/{{room}}/summary"), Access::Optional, unstable_summary)
+        .raw(Method::GET, "/_matrix/client/v1/room_summary/{room_id_or_alias}", Access::Optional, summary)
+        .raw(Method::GET, &format!("{unstable}/summary/{{room_id_or_alias}}"), Access::Optional, unstable_summary)
+        .raw(Method::GET, &format!("{unstable}/rooms/{{room_id_or_alias}}/summary"), Access::Optional, unstable_summary)
         .raw(Method::GET, "/_matrix/client/v1/rooms/{room_id}/hierarchy", Access::Required, space)
 }
 
 async fn own_summary(app: &App, request: &RawRequest) -> Result<OwnSummary, ApiError> {
-    let room = request.param("room");
+    let room = request.param("room_id_or_alias");
     let room = <&RoomOrAliasId>::try_from(room).map_err(|_| invalid("this is neither a room id nor an alias"))?;
     appservices::make_alias_known(app, room.as_str()).await;
     let user_id = request.requester.as_ref().map(|requester| &*requester.user_id);
