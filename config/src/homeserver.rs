@@ -1,12 +1,18 @@
 //! `vestibule.toml`.
 
+mod outside;
+mod platform;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use outside::{Calls, Contact, Previews};
+pub use platform::{Audit, Jwt, Webhooks};
+
 use crate::source::{self, ConfigError, Vars};
-use crate::units::{Bytes, Span};
+use crate::units::{Bytes, Hidden, Span};
 
 /// The example: every key with its default and what it means. A test holds it to the defaults.
 pub const EXAMPLE: &str = include_str!("vestibule.toml");
@@ -32,6 +38,8 @@ pub struct Config {
     pub retention: Retention,
     /// `[media]`
     pub media: Media,
+    /// `[previews]`
+    pub previews: Previews,
     /// `[limits]`
     pub limits: Limits,
     /// `[appservices]`
@@ -44,6 +52,10 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// `[audit]`
     pub audit: Audit,
+    /// `[contact]`
+    pub contact: Contact,
+    /// `[calls]`
+    pub calls: Calls,
     /// `[log]`
     pub log: Log,
 }
@@ -120,6 +132,9 @@ pub struct Tls {
 pub struct Registration {
     /// Whether anybody may.
     pub open: bool,
+    /// Whoever knows it may, with a call of Synapse's, and make administrators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_secret: Option<Hidden>,
 }
 
 /// `[passwords]`: how dear it is to guess one.
@@ -243,54 +258,6 @@ pub struct Push {
     pub trusted_gateways: Vec<String>,
 }
 
-/// `[jwt]`: logging in by a token that the platform signs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Jwt {
-    /// The file with the key; nobody logs in that way unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// What `iss` has to be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
-    /// What `aud` has to be, or have among others.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub audience: Option<String>,
-}
-
-/// `[webhooks]`: what the platform is told by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Webhooks {
-    /// Where it is told; nowhere unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The file with the secret that signs what it is told. Made on the first start that needs it.
-    pub secret: PathBuf,
-    /// Whether the URL may lead to an address that is not on the public Internet.
-    pub private_network: bool,
-}
-
-impl Default for Webhooks {
-    fn default() -> Self {
-        Self { url: None, secret: PathBuf::from("./webhook.key"), private_network: false }
-    }
-}
-
-/// `[audit]`: who called the platform API or signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Audit {
-    /// How long an entry is kept.
-    pub lifetime: Span,
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self { lifetime: Span::from_secs(90 * 86_400) }
-    }
-}
-
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -365,10 +332,14 @@ impl Config {
             );
             return Err(ConfigError::Value { key: "server.listen", problem });
         }
-        if let Some(url) = &self.server.public_url
-            && !(url.starts_with("https://") || url.starts_with("http://"))
-        {
-            return wrong("server.public_url", "write it as clients do, such as \"https://chat.example.org\"");
+        for (key, url) in [
+            ("server.public_url", &self.server.public_url),
+            ("contact.support_page", &self.contact.support_page),
+            ("calls.livekit_service_url", &self.calls.livekit_service_url),
+        ] {
+            if url.as_ref().is_some_and(|url| !(url.starts_with("https://") || url.starts_with("http://"))) {
+                return wrong(key, "write it as clients do, such as \"https://chat.example.org\"");
+            }
         }
         if self.server.root_key.starts_with(&self.server.data) {
             return wrong(

@@ -21,6 +21,7 @@ pub mod platform;
 pub mod policy;
 pub mod push;
 pub mod receipts;
+pub mod reports;
 pub mod room;
 pub mod sync;
 pub mod tables;

@@ -58,6 +58,9 @@ pub enum Reject {
     /// `M_USER_LOCKED`
     #[error("this account is locked")]
     UserLocked,
+    /// `M_USER_SUSPENDED`
+    #[error("this account is suspended: it can read, and leave rooms, and nothing else")]
+    UserSuspended,
     /// `M_ROOM_IN_USE`
     #[error("{0}")]
     RoomInUse(Message),

@@ -104,14 +104,7 @@ impl World {
         let user_id = UserId::parse(format!("@{localpart}:example.org")).expect("a user id");
         self.run(|cx| {
             let mut draft = crate::Draft::new(*cx);
-            let row = UserRow {
-                user_id: user_id.clone(),
-                kind,
-                password_hash: None,
-                deactivated: false,
-                been_here: false,
-                created: cx.now(),
-            };
+            let row = UserRow::new(user_id.clone(), kind, cx.now());
             tables::USERS.put(&mut draft.batch, &(cx.user(&user_id),), &row);
             Ok(draft.commit(()))
         })

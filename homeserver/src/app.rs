@@ -21,6 +21,7 @@ use crate::hub::Hub;
 use crate::jwt::Jwt;
 use crate::media::MediaStore;
 use crate::passwords::Passwords;
+use crate::previews::Previews;
 use crate::tasks::Tasks;
 use crate::workers::webhooks::Webhooks;
 
@@ -71,6 +72,8 @@ pub struct Resources {
     pub jwt: Option<Jwt>,
     /// Where the platform is told what happens, if anywhere.
     pub webhooks: Option<Webhooks>,
+    /// Fetching previews of web pages; `None` when they are off.
+    pub previews: Option<Previews>,
     /// How often one may ask; `None` when limits are off.
     pub rates: Option<Rates>,
 }
@@ -131,17 +134,17 @@ impl App {
     }
 
     /// Who the holder of `token` is; for an application service, `user_id` and `device_id` say whom it speaks for. The first use
-    /// of a refreshed token is noted: it ends the tokens it replaces.
+    /// of a refreshed token is noted: it ends the tokens it replaces. Answers also whether the account is locked.
     ///
     /// # Errors
     /// 401 `M_UNKNOWN_TOKEN`, and what an application service may not do.
-    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Requester, ApiError> {
-        let Authenticated { requester, first_use } = self.read(|cx| account::authenticate(cx, credentials))?;
+    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<(Requester, bool), ApiError> {
+        let Authenticated { requester, first_use, locked } = self.read(|cx| account::authenticate(cx, credentials))?;
         if first_use {
             let token = Secret::new(credentials.token.to_owned());
             self.run(|cx| account::confirm_tokens(cx, &token)).await?;
         }
-        Ok(requester)
+        Ok((requester, locked))
     }
 
     /// Counts a request against the rates.

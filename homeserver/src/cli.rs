@@ -1,6 +1,7 @@
 //! What is typed after `vestibule`, and how its answers look.
 
 mod platform;
+mod users;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use journal::RootKey;
 use serde_json::{Value, json};
 
 pub use platform::{AccountCommand, HostCommand, OrgCommand, Paging, SessionCommand, audit, usage};
+pub use users::UserCommand;
 
 /// A slim Matrix homeserver for waiting rooms.
 #[derive(Debug, Parser)]
@@ -63,6 +65,12 @@ pub enum Command {
     },
     /// Who called the platform API or signed in, and when.
     Audit(Paging),
+    /// Accounts that are not the platform's.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// What users have reported.
+    #[command(subcommand)]
+    Reports(ReportsCommand),
     /// How long things are kept.
     #[command(subcommand)]
     Retention(RetentionCommand),
@@ -102,6 +110,13 @@ pub enum KeysCommand {
     },
 }
 
+/// `vestibule reports`
+#[derive(Debug, Subcommand)]
+pub enum ReportsCommand {
+    /// List reports that have not expired: when, what, by whom, why.
+    List,
+}
+
 /// `vestibule retention`
 #[derive(Debug, Subcommand)]
 pub enum RetentionCommand {
@@ -122,6 +137,14 @@ impl From<KeysCommand> for Order {
             }
             KeysCommand::List => Self::KeysList,
             KeysCommand::Revoke { id } => Self::KeysRevoke { id },
+        }
+    }
+}
+
+impl From<ReportsCommand> for Order {
+    fn from(command: ReportsCommand) -> Self {
+        match command {
+            ReportsCommand::List => Self::ReportsList,
         }
     }
 }
@@ -159,8 +182,11 @@ fn carry_out(config: Config, order: &Order, root_key: Option<RootKey>) -> anyhow
     })
 }
 
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
 fn for_people(order: &Order, answer: &Value) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     match order {
         Order::KeysCreate { .. } => {
             format!(
@@ -175,6 +201,8 @@ fn for_people(order: &Order, answer: &Value) -> String {
         }
         Order::KeysRevoke { .. } => format!("key {} opens nothing any more\n", text(&answer["id"])),
         Order::Platform { .. } => platform::for_people(answer),
+        Order::User(order) => users::users_for_people(order, answer),
+        Order::ReportsList => users::reports_for_people(answer),
         Order::Health => format!("{} runs, {} batches\n", text(&answer["server"]), answer["batches"]),
         Order::RetentionStatus => {
             let span = |value: &Value| config::Span::from_ms(value.as_u64().unwrap_or_default()).to_string();

@@ -1,6 +1,8 @@
 //! Commands for a server that runs: one JSON line in, one JSON line out, over a socket in the data folder. Whoever may write to
 //! that folder may ask; nobody else can reach it.
 
+mod users;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream as BlockingStream;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
+
+pub use users::{Mark, UserOrder};
 
 use crate::app::App;
 use crate::http::ApiError;
@@ -66,6 +70,10 @@ pub enum Order {
         #[serde(default)]
         body: Value,
     },
+    /// Users of the server.
+    User(UserOrder),
+    /// What users have reported.
+    ReportsList,
 }
 
 /// Where the socket of a server with this data folder is.
@@ -102,6 +110,8 @@ pub async fn execute(app: &App, order: Order) -> Result<Value, ApiError> {
         }
         Order::RetentionStatus => Ok(retention_status(app)),
         Order::Platform { call, params, query, body } => platform_call(app, &call, params, query, &body).await,
+        Order::User(order) => users::execute(app, order).await,
+        Order::ReportsList => Ok(json!({ "reports": app.read(engine::reports::reports)? })),
     }
 }
 

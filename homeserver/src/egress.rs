@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use config::Network;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{ClientBuilder, Response, Url};
 
@@ -13,37 +14,62 @@ use reqwest::{ClientBuilder, Response, Url};
 #[error("this name leads to no public address")]
 pub struct NotPublic;
 
-/// Resolves names to their public addresses. What it is asked is what is connected to, so a name whose address changes in
-/// between gains nothing.
-#[derive(Clone, Copy, Debug)]
-struct PublicOnly;
+/// The addresses that may be called: all public ones, and those in networks that the operator allows. As a resolver it finds no
+/// others. What it is asked is what is connected to, so a name whose address changes in between gains nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Reach(Arc<[Network]>);
 
-impl Resolve for PublicOnly {
+impl Reach {
+    /// Public addresses, and those in `allowed`.
+    #[must_use]
+    pub fn new(allowed: &[Network]) -> Self {
+        Self(allowed.into())
+    }
+
+    /// Makes a client resolve names to these addresses only. It follows no redirect and asks no proxy: both would connect to
+    /// places that nobody has looked at. An address in the URL itself needs [`Reach::names`].
+    #[must_use]
+    pub fn only(&self, builder: ClientBuilder) -> ClientBuilder {
+        builder.dns_resolver(Arc::new(self.clone())).redirect(reqwest::redirect::Policy::none()).no_proxy()
+    }
+
+    /// Whether the URL names a host, or an address that may be called.
+    #[must_use]
+    pub fn names(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        // The URL's own form: an address is written in one way only, whatever was typed.
+        host.trim_matches(['[', ']']).parse().map_or(true, |address| self.holds(address))
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        is_public(address) || self.0.iter().any(|network| network.contains(address.to_canonical()))
+    }
+}
+
+impl Resolve for Reach {
     fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
+            let within: Vec<SocketAddr> = found.filter(|address| reach.holds(address.ip())).collect();
+            if within.is_empty() {
                 return Err(NotPublic.into());
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(within.into_iter()) as Addrs)
         })
     }
 }
 
-/// Makes a client resolve names to public addresses only. It follows no redirect and asks no proxy: both would connect to
-/// places that nobody has looked at. An address in the URL itself needs [`names_public`].
+/// [`Reach::only`] for public addresses.
 #[must_use]
 pub fn public_only(builder: ClientBuilder) -> ClientBuilder {
-    builder.dns_resolver(Arc::new(PublicOnly)).redirect(reqwest::redirect::Policy::none()).no_proxy()
+    Reach::default().only(builder)
 }
 
-/// Whether the URL names a host, or an address that is public.
+/// [`Reach::names`] for public addresses.
 #[must_use]
 pub fn names_public(url: &Url) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    // The URL's own form: an address is written in one way only, whatever was typed.
-    host.trim_matches(['[', ']']).parse().map_or(true, is_public)
+    Reach::default().names(url)
 }
 
 /// Whether a call failed because the name leads to no public address.
@@ -187,5 +213,16 @@ mod tests {
         let url = format!("http://localhost:{}/", listener.local_addr().expect("bound").port());
         let error = client.get(url).send().await.expect_err("refused");
         assert!(is_not_public(&error), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn the_operator_may_allow_networks() {
+        let own = Reach::new(&[Network::v4(127, 0, 0, 0, 8), Network::v6(0, 0, 0, 127)]);
+        for (address, held) in [("127.0.0.1", true), ("::ffff:127.0.0.1", true), ("10.0.0.1", false), ("1.1.1.1", true)] {
+            assert_eq!(own.holds(address.parse().expect(address)), held, "{address}");
+        }
+        let found = async |reach: &Reach| reach.resolve("localhost".parse().expect("a name")).await.map(Iterator::count);
+        assert!(found(&own).await.expect("this machine") > 0);
+        assert!(found(&Reach::default()).await.is_err());
     }
 }

@@ -16,6 +16,7 @@ pub mod media;
 pub mod newcomer;
 pub mod passwords;
 pub mod platform;
+pub mod previews;
 pub mod server_keys;
 pub mod start;
 pub mod tasks;

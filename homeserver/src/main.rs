@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use config::{Config, LogFormat, Vars, homeserver::PREFIX};
 use homeserver::clock::Clock;
+use homeserver::control::Order;
 use homeserver::http::tls::Tls;
 use homeserver::start::ROOT_KEY_VARIABLE;
 use homeserver::{client, control, http, start, widget, workers};
@@ -55,6 +56,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Session(command) => cli::order(config, command.into(), arguments.json, root_key()?),
         Command::Usage { organization } => cli::order(config, cli::usage(organization), arguments.json, root_key()?),
         Command::Audit(paging) => cli::order(config, cli::audit(paging), arguments.json, root_key()?),
+        Command::User(command) => cli::order(config, Order::User(command.order()?), arguments.json, root_key()?),
+        Command::Reports(command) => cli::order(config, command.into(), arguments.json, root_key()?),
         Command::Retention(command) => cli::order(config, command.into(), arguments.json, root_key()?),
     }
 }

@@ -29,6 +29,7 @@ use crate::hub::Hub;
 use crate::jwt::Jwt;
 use crate::media::MediaStore;
 use crate::passwords::Passwords;
+use crate::previews::Previews;
 use crate::tasks::Tasks;
 use crate::workers::webhooks::Webhooks;
 
@@ -102,6 +103,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let server = Arc::new(server(&config, &row)?);
 
     let (http, public_http) = clients().map_err(|error| StartError::Mismatch(error.to_string()))?;
+    let previews = Previews::new(&config.previews).map_err(|error| StartError::Mismatch(error.to_string()))?;
     let rates = Rates::new(&config.limits, &clock);
     let passwords =
         Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
@@ -127,6 +129,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         passwords,
         webhooks,
         jwt,
+        previews,
         rates,
     });
     let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());

@@ -34,6 +34,15 @@ fn the_example_names_every_key() {
         media: Media { store: Some(PathBuf::from("x")), ..Media::default() },
         webhooks: Webhooks { url: Some("https://x".to_owned()), ..Webhooks::default() },
         jwt: Jwt { key: Some(PathBuf::from("x")), issuer: Some("x".to_owned()), audience: Some("x".to_owned()) },
+        registration: Registration { shared_secret: Some(Hidden::new("x".to_owned())), ..Registration::default() },
+        contact: Contact {
+            support_page: Some("https://x".to_owned()),
+            admin_email: Some("x".to_owned()),
+            admin_matrix_id: Some("x".to_owned()),
+            security_email: Some("x".to_owned()),
+            security_matrix_id: Some("x".to_owned()),
+        },
+        calls: Calls { livekit_service_url: Some("https://x".to_owned()) },
         ..Config::default()
     };
     let known = toml::Table::try_from(known).expect("writes");
@@ -83,6 +92,8 @@ fn mistakes_are_told_with_their_key() {
         ("", &[("VESTIBULE_MEDIA__SIZE_MAX", "big")], &["media.size_max", "environment"]),
         ("[retention]\nslot = \"2d\"\n", &[], &["retention.slot"]),
         ("[server]\nroot_key = \"data/root.key\"\n", &[], &["server.root_key"]),
+        ("[contact]\nsupport_page = \"help\"\n", &[], &["contact.support_page"]),
+        ("[previews]\nallow = [\"10.0.0.0/33\"]\n", &[], &["previews.allow", "such as"]),
         ("[rooms]\ndefault_version = \"3\"\n", &[], &["rooms.default_version"]),
         ("[push]\ntrusted_gateways = [\"127.0.0.1:7000\"]\n", &[], &["push.trusted_gateways"]),
     ] {

@@ -30,6 +30,8 @@ pub struct Authenticated {
     pub requester: Requester,
     /// The token was got by refreshing and has not been used before: [`super::confirm_tokens`] has to note it.
     pub first_use: bool,
+    /// The account is locked: all that is left is to log out.
+    pub locked: bool,
 }
 
 /// Who asks. A participant's token ends with the session, to the moment.
@@ -41,14 +43,15 @@ pub fn authenticate(cx: &Cx<'_>, credentials: &Credentials<'_>) -> Result<Authen
     let name = token_name(cx, credentials.token);
     if let Some(row) = tables::ACCESS_TOKENS.get(cx.view, &(name,))? {
         let row = row.value;
-        if users::session_end(cx, &row.user_id)?.is_some_and(|ends_at| ends_at <= cx.now()) {
+        let entry = users::entry(cx, &row.user_id)?;
+        if entry.over {
             return Err(Reject::UnknownToken { soft_logout: false }.into());
         }
         if row.expires.is_some_and(|expires| expires <= cx.now()) {
             return Err(Reject::UnknownToken { soft_logout: true }.into());
         }
         let requester = Requester { user_id: row.user_id, device_id: Some(row.device_id), appservice: None };
-        return Ok(Authenticated { requester, first_use: row.got_with.is_some() });
+        return Ok(Authenticated { requester, first_use: row.got_with.is_some(), locked: entry.locked });
     }
     // Compared by their hashes: the time it takes tells nothing about the token.
     let known =
@@ -56,11 +59,11 @@ pub fn authenticate(cx: &Cx<'_>, credentials: &Credentials<'_>) -> Result<Authen
     let Some((id, appservice)) = known else {
         return Err(Reject::UnknownToken { soft_logout: false }.into());
     };
-    let requester = masquerade(cx, id, appservice, credentials)?;
-    Ok(Authenticated { requester, first_use: false })
+    masquerade(cx, id, appservice, credentials)
 }
 
-fn masquerade(cx: &Cx<'_>, id: &str, appservice: &Appservice, credentials: &Credentials<'_>) -> Result<Requester, Stop> {
+fn masquerade(cx: &Cx<'_>, id: &str, appservice: &Appservice, credentials: &Credentials<'_>) -> Result<Authenticated, Stop> {
+    let mut locked = false;
     let user_id = match credentials.user_id {
         None => appservice.user_id.clone(),
         Some(asserted) => {
@@ -71,7 +74,7 @@ fn masquerade(cx: &Cx<'_>, id: &str, appservice: &Appservice, credentials: &Cred
                 }
                 match tables::USERS.get(cx.view, &(cx.user(&user_id),))? {
                     Some(row) if row.value.deactivated => return Err(Reject::UserDeactivated.into()),
-                    Some(_) => {}
+                    Some(row) => locked = row.value.locked,
                     None => return Err(Reject::forbidden("the application service has not registered this user").into()),
                 }
             }
@@ -84,20 +87,25 @@ fn masquerade(cx: &Cx<'_>, id: &str, appservice: &Appservice, credentials: &Cred
     {
         return Err(Reject::UnknownDevice.into());
     }
-    Ok(Requester { user_id, device_id, appservice: Some(id.to_owned()) })
+    let requester = Requester { user_id, device_id, appservice: Some(id.to_owned()) };
+    Ok(Authenticated { requester, first_use: false, locked })
 }
 
 /// Whether who asked may still ask: for requests that wait (`/sync`), after each waking.
 ///
 /// # Errors
-/// `M_UNKNOWN_TOKEN` when the device is gone or the session is over.
+/// `M_UNKNOWN_TOKEN` when the device is gone or the session is over, `M_USER_LOCKED`.
 pub fn check_requester(cx: &Cx<'_>, requester: &Requester) -> Result<(), Stop> {
     let gone = || Stop::from(Reject::UnknownToken { soft_logout: false });
     if requester.appservice.is_some() {
         return Ok(());
     }
-    if users::session_end(cx, &requester.user_id)?.is_some_and(|ends_at| ends_at <= cx.now()) {
+    let entry = users::entry(cx, &requester.user_id)?;
+    if entry.over {
         return Err(gone());
+    }
+    if entry.locked {
+        return Err(Reject::UserLocked.into());
     }
     match &requester.device_id {
         Some(device_id) if !tables::DEVICES.exists(cx.view, &(cx.user(&requester.user_id), cx.device(device_id)))? => {

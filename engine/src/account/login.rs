@@ -86,7 +86,8 @@ pub struct Session {
 /// Logs in. A one-time token is used up by the same batch: of two who come with it, one gets in.
 ///
 /// # Errors
-/// `M_FORBIDDEN` when the proof does not hold, `M_USER_DEACTIVATED`, `M_EXCLUSIVE` outside the application service's namespace.
+/// `M_FORBIDDEN` when the proof does not hold, `M_USER_DEACTIVATED`, `M_USER_LOCKED`, `M_EXCLUSIVE` outside the application
+/// service's namespace.
 pub fn login(cx: &Cx<'_>, command: &Login) -> Decided<Session> {
     let mut draft = Draft::new(*cx);
     let user_id = check_proof(&mut draft, &command.proof)?;
@@ -100,6 +101,9 @@ pub fn login(cx: &Cx<'_>, command: &Login) -> Decided<Session> {
         && row.value.password_hash.as_ref() != Some(hash)
     {
         return Err(no_user().into());
+    }
+    if row.value.locked {
+        return Err(Reject::UserLocked.into());
     }
     if super::users::session_end(cx, &user_id)?.is_some_and(|ends_at| ends_at <= cx.now()) {
         return Err(Reject::forbidden("The session you were invited to is over.").into());
@@ -205,10 +209,14 @@ fn write_device(
 /// Makes a one-time login token for a user. Answers how long it lives.
 ///
 /// # Errors
-/// `M_NOT_FOUND` for nobody, `M_USER_DEACTIVATED`, `M_FORBIDDEN` after the session's end.
+/// `M_NOT_FOUND` for nobody, `M_USER_DEACTIVATED`, `M_USER_LOCKED`, `M_FORBIDDEN` after the session's end.
 pub fn create_login_token(cx: &Cx<'_>, user_id: &UserId, token: &Secret) -> Decided<u64> {
-    if super::users::user(cx, user_id)?.deactivated {
+    let row = super::users::user(cx, user_id)?;
+    if row.deactivated {
         return Err(Reject::UserDeactivated.into());
+    }
+    if row.locked {
+        return Err(Reject::UserLocked.into());
     }
     if super::users::session_end(cx, user_id)?.is_some_and(|ends_at| ends_at <= cx.now()) {
         return Err(Reject::forbidden("the session of this participant is over").into());

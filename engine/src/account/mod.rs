@@ -6,6 +6,8 @@ mod devices;
 mod directory;
 mod filters;
 mod login;
+mod moderation;
+mod openid;
 mod push_rules;
 mod pushers;
 mod rooms;
@@ -21,6 +23,7 @@ mod tests;
 use std::fmt;
 
 use ruma::OwnedDeviceId;
+use serde::{Deserialize, Serialize};
 
 pub use authenticate::{Authenticated, Credentials, authenticate, check_requester};
 pub use data::{
@@ -36,6 +39,8 @@ pub(crate) use directory::Directory;
 pub use directory::{Found, Search, search};
 pub use filters::{filter, put_filter};
 pub use login::{Login, LoginProof, NewDevice, Session, create_login_token, login};
+pub use moderation::{Moderate, Restriction, is_admin, is_restricted, moderate, set_admin, users, whois};
+pub use openid::{OPENID_TOKEN_MS, create_openid_token, openid_user};
 pub use push_rules::{ChangePushRules, PushRuleChange, change_push_rules, push_rules};
 pub(crate) use pushers::{HttpPusher, delete_rejected, http_pushers};
 pub use pushers::{Pushers, SetPusher, pushers, set_pusher};
@@ -70,7 +75,8 @@ pub const ACCOUNT_DATA_MAX: u64 = 1_000;
 pub const ACCOUNT_DATA_BYTES_MAX: usize = 256 * 1024;
 
 /// A token or another secret on its way in. It never shows.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {

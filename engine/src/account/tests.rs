@@ -38,6 +38,7 @@ fn register_user(world: &World, localpart: &str) -> Result<OwnedUserId, Reject> 
         password_hash: Some("hash".to_owned()),
         appservice: None,
         device: None,
+        admin: false,
     };
     world.run(|cx| register(cx, &command)).map(|(user_id, _)| user_id)
 }
@@ -430,7 +431,7 @@ fn a_closed_account_is_out_of_everything() {
     let (world, alice) = alice();
     log_in(&world, &alice, "D", "a1", false).expect("in");
     let (_, room) = alice_in_a_room(&world);
-    let command = Deactivate { user_id: alice.clone() };
+    let command = Deactivate { user_id: alice.clone(), erase: false };
     world.run(|cx| deactivate(cx, &command)).expect("closed");
     assert_eq!(authenticated(&world, "a1").map(drop), HARD);
     assert_eq!(log_in(&world, &alice, "D", "a2", false).map(drop), Err(Reject::UserDeactivated));

@@ -103,14 +103,18 @@ pub struct Refresh {
 /// lost locks nobody out. Answers the access token's lifetime.
 ///
 /// # Errors
-/// `M_UNKNOWN_TOKEN`, with `soft_logout: false`: the client has nothing left to refresh with.
+/// `M_UNKNOWN_TOKEN`, with `soft_logout: false`: the client has nothing left to refresh with. `M_USER_LOCKED`.
 pub fn refresh(cx: &Cx<'_>, command: &Refresh) -> Decided<Option<u64>> {
     let gone = || Reject::UnknownToken { soft_logout: false };
     let name = token_name(cx, command.refresh_token.expose());
     let row = tables::REFRESH_TOKENS.get(cx.view, &(name,))?.ok_or_else(gone)?;
     let user_id = &row.value.user_id;
-    if users::session_end(cx, user_id)?.is_some_and(|ends_at| ends_at <= cx.now()) {
+    let entry = users::entry(cx, user_id)?;
+    if entry.over {
         return Err(gone().into());
+    }
+    if entry.locked {
+        return Err(Reject::UserLocked.into());
     }
     let mut draft = Draft::new(*cx);
     tables::REFRESH_TOKENS.require(&mut draft.batch, &(name,), Some(row.version));

@@ -5,7 +5,8 @@ use ruma::{OwnedUserId, UserId};
 
 use super::{Directory, NewDevice, Session, data, devices, login, profile, pushers, rooms};
 use crate::{
-    Cx, Decided, Draft, Reject, Requester, Stop,
+    Cx, Decided, Draft, Reject, Requester, Stop, keys,
+    room::notices,
     tables::{self, ProfileRow, UserKind, UserRow},
 };
 
@@ -25,6 +26,8 @@ pub struct Register {
     pub appservice: Option<String>,
     /// The first device; `None` with `inhibit_login`.
     pub device: Option<NewDevice>,
+    /// Whether the user is a server administrator: the operator's command only.
+    pub admin: bool,
 }
 
 /// The row of a user.
@@ -42,6 +45,24 @@ pub fn user(cx: &Cx<'_>, user_id: &UserId) -> Result<UserRow, Stop> {
 /// [`ReadError`] when the store cannot be read.
 pub fn is_deactivated(cx: &Cx<'_>, user_id: &UserId) -> Result<bool, ReadError> {
     Ok(tables::USERS.get(cx.view, &(cx.user(user_id),))?.is_some_and(|row| row.value.deactivated))
+}
+
+/// What holds for every token of a user.
+pub(super) struct Entry {
+    /// Their session is over, and every token with it.
+    pub over: bool,
+    /// Their account is locked.
+    pub locked: bool,
+}
+
+/// What holds for every token of a user.
+pub(super) fn entry(cx: &Cx<'_>, user_id: &UserId) -> Result<Entry, ReadError> {
+    let Some(row) = tables::USERS.get(cx.view, &(cx.user(user_id),))? else {
+        return Ok(Entry { over: true, locked: false });
+    };
+    let participant = row.value.kind == UserKind::Participant;
+    let over = participant && session_end(cx, user_id)?.is_some_and(|ends_at| ends_at <= cx.now());
+    Ok(Entry { over, locked: row.value.locked })
 }
 
 /// When a participant's session is over, and every token with it; `None` for everybody else.
@@ -84,6 +105,9 @@ fn is_provisioned_name(localpart: &str) -> bool {
 /// `M_INVALID_USERNAME`, `M_USER_IN_USE`, `M_EXCLUSIVE`.
 pub fn check_available(cx: &Cx<'_>, localpart: &str, appservice: Option<&str>) -> Result<OwnedUserId, Stop> {
     let user_id = local_user_id(cx, localpart)?;
+    if localpart == notices::SENDER {
+        return Err(Reject::Exclusive("this user name is the server's own; choose another".into()).into());
+    }
     for (id, other) in &cx.server.appservices {
         let own = appservice == Some(id.as_str());
         if !own && (other.interest.user_exclusive(&user_id) || other.user_id == user_id) {
@@ -110,7 +134,12 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
     let user_id = check_available(cx, &command.localpart, command.appservice.as_deref())?;
     let mut draft = Draft::new(*cx);
     let profile = ProfileRow { display_name: Some(command.localpart.clone()), ..ProfileRow::default() };
-    put_user(&mut draft, &user_id, command.kind, command.password_hash.clone(), &profile, &Directory::Plain);
+    let row = UserRow {
+        password_hash: command.password_hash.clone(),
+        admin: command.admin,
+        ..UserRow::new(user_id.clone(), command.kind, cx.now())
+    };
+    put_user(&mut draft, &row, &profile, &Directory::Plain);
     let session = match &command.device {
         Some(device) => {
             login::note(&mut draft, &user_id, "register", device);
@@ -122,28 +151,13 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
 }
 
 /// Drafts a new user's rows, listed in a directory. The batch conflicts if somebody else makes the user first.
-pub(crate) fn put_user(
-    draft: &mut Draft<'_>,
-    user_id: &UserId,
-    kind: UserKind,
-    password_hash: Option<String>,
-    profile: &ProfileRow,
-    directory: &Directory,
-) {
+pub(crate) fn put_user(draft: &mut Draft<'_>, row: &UserRow, profile: &ProfileRow, directory: &Directory) {
     let cx = draft.cx();
-    let name = (cx.user(user_id),);
+    let name = (cx.user(&row.user_id),);
     tables::USERS.require(&mut draft.batch, &name, None);
-    let row = UserRow {
-        user_id: user_id.to_owned(),
-        kind,
-        password_hash,
-        deactivated: false,
-        been_here: false,
-        created: cx.now(),
-    };
-    tables::USERS.put(&mut draft.batch, &name, &row);
+    tables::USERS.put(&mut draft.batch, &name, row);
     tables::PROFILES.put(&mut draft.batch, &name, profile);
-    directory.list(draft, user_id, None, Some(profile.display_name.as_deref().unwrap_or_default()));
+    directory.list(draft, &row.user_id, None, Some(profile.display_name.as_deref().unwrap_or_default()));
 }
 
 /// Makes the users that application services send as themselves, where they are missing. For the server's start.
@@ -159,7 +173,7 @@ pub fn ensure_senders(cx: &Cx<'_>) -> Decided<()> {
             continue;
         }
         let profile = ProfileRow { display_name: Some(user_id.localpart().to_owned()), ..ProfileRow::default() };
-        put_user(&mut draft, user_id, UserKind::Appservice, None, &profile, &Directory::Plain);
+        put_user(&mut draft, &UserRow::new(user_id.clone(), UserKind::Appservice, cx.now()), &profile, &Directory::Plain);
     }
     Ok(draft.commit(()))
 }
@@ -214,9 +228,12 @@ pub fn change_password(cx: &Cx<'_>, command: &ChangePassword) -> Decided<()> {
 pub struct Deactivate {
     /// Whose account.
     pub user_id: OwnedUserId,
+    /// Whether whoever joins a room from now on is served the user's events there without their content (spec v1.10).
+    pub erase: bool,
 }
 
-/// Closes an account: logged out everywhere, out of every room, profile and account data gone. The id is never used again.
+/// Closes an account: logged out everywhere, out of every room; profile, account data and crypto identity gone. The id is never
+/// used again.
 ///
 /// # Errors
 /// `M_FORBIDDEN` for provisioned users, whose accounts are the platform's to close.
@@ -228,24 +245,25 @@ pub fn deactivate(cx: &Cx<'_>, command: &Deactivate) -> Decided<()> {
         return Err(Reject::forbidden("Your account is managed for you and can't be closed here.").into());
     }
     let mut draft = Draft::new(*cx);
-    close(&mut draft, user_id)?;
+    close(&mut draft, user_id, command.erase)?;
     Ok(draft.commit(()))
 }
 
-/// Drafts the end of an account, whoever asks for it.
+/// Drafts the end of an account, whoever asks for it; `erase` as in [`Deactivate`].
 ///
 /// # Errors
 /// `M_NOT_FOUND` for nobody; [`Stop::Read`].
-pub(crate) fn close(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop> {
+pub(crate) fn close(draft: &mut Draft<'_>, user_id: &UserId, erase: bool) -> Result<(), Stop> {
     let cx = draft.cx();
     let name = (cx.user(user_id),);
     let row = tables::USERS.get(cx.view, &name)?.ok_or_else(|| Reject::not_found("there is no such user"))?;
     tables::USERS.require(&mut draft.batch, &name, Some(row.version));
-    let closed = UserRow { password_hash: None, deactivated: true, ..row.value };
+    let closed = UserRow { password_hash: None, deactivated: true, erased: erase, admin: false, ..row.value };
     tables::USERS.put(&mut draft.batch, &name, &closed);
     rooms::leave_all(draft, user_id)?;
     devices::delete_all_but(draft, user_id, None)?;
     pushers::delete_of(draft, user_id, None)?;
+    keys::delete_identity(draft, user_id)?;
     data::delete_all(draft, user_id)?;
     profile::delete(draft, user_id)?;
     Ok(())

@@ -153,6 +153,17 @@ pub fn delete_version(cx: &Cx<'_>, user_id: &UserId, version: &str) -> Decided<b
     Ok(draft.commit(more))
 }
 
+/// Deletes whatever backups the user has, in the steps of [`delete_version`]. `true` as long as there may be more: call again.
+///
+/// # Errors
+/// [`Stop::Read`].
+pub fn delete_all(cx: &Cx<'_>, user_id: &UserId) -> Decided<bool> {
+    match tables::BACKUPS.scan_back(cx.view, &(cx.user(user_id),)).next().transpose()? {
+        None => Ok(Decision::Done(false)),
+        Some(((_, version), _)) => Ok(delete_version(cx, user_id, &version.to_string())?.map(|_| true)),
+    }
+}
+
 /// `PUT /room_keys/keys…`: stores keys that are better than those stored.
 ///
 /// # Errors

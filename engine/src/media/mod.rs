@@ -5,8 +5,12 @@
 //! key. So a file dies with its row's epoch, to the moment that an upload of any length was complete (D10), and nothing has to be
 //! sealed twice.
 
+mod previews;
+
 use journal::{Timestamp, Topic};
 use ruma::{ServerName, UserId};
+
+pub use previews::{PutPreview, preview, put_preview};
 
 pub use crate::tables::{FileKey, StoredFile};
 use crate::tables::{MEDIA, MediaRow, RESERVATIONS, UPLOAD_HEADS, UPLOADS, UploadHeadRow, UploadRow};

@@ -144,3 +144,25 @@ fn a_promise_is_kept_once_and_by_who_made_it() {
     assert!(matches!(reject(fixture.at(lapsed, |cx| check_reserved(cx, ada, here, "0"))), Reject::NotFound(_)));
     assert!(fixture.at(lapsed, |cx| reserve(cx, ada, "more")).is_ok());
 }
+
+#[test]
+fn a_preview_lives_an_hour_and_no_longer_than_its_picture() {
+    let fixture = fixture(1_000);
+    let put = |media_id: Option<&str>, now: Timestamp| {
+        let properties = serde_json::Map::from_iter([("og:title".to_owned(), "A page".into())]);
+        let media_id = media_id.map(ToOwned::to_owned);
+        let command = PutPreview { address: "https://example.org/".to_owned(), properties, media_id };
+        fixture.commit(fixture.at(now, |cx| put_preview(cx, &command)).expect("decides")).expect("commits");
+    };
+    let known = |now: Timestamp| fixture.at(now, |cx| preview(cx, "https://example.org/")).expect("reads").is_some();
+    assert!(!known(NOON));
+    put(None, NOON);
+    assert!(known(NOON) && known(NOON.plus_ms(3_599_999)) && !known(NOON.plus_ms(3_600_000)));
+    assert!(fixture.at(NOON, |cx| preview(cx, "https://example.org/other")).expect("reads").is_none());
+
+    let later = NOON.plus_ms(600_000);
+    let picture = fixture.at(NOON, |cx| complete_upload(cx, &upload("picture", 10, NOON, false))).expect("decides");
+    fixture.commit(picture).expect("commits");
+    put(Some("picture"), later);
+    assert!(known(NOON.plus_ms(LIFETIME_MS - 1)) && !known(NOON.plus_ms(LIFETIME_MS)), "the picture's end");
+}

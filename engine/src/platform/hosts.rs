@@ -8,7 +8,7 @@ use crate::{
     Cx, Decided, Decision, Draft, Reject,
     account::{self, Directory, Secret, profile},
     policy,
-    tables::{self, HostRow, ProfileRow, UserKind},
+    tables::{self, HostRow, ProfileRow, UserKind, UserRow},
 };
 
 /// `PUT /hosts/{host}`
@@ -108,7 +108,8 @@ pub(super) fn put_provisioned(
     records: &NewcomerRecords,
 ) -> Result<(), crate::Stop> {
     let profile = ProfileRow { display_name: Some(name), ..ProfileRow::default() };
-    account::put_user(draft, user_id, kind, None, &profile, directory);
+    let row = UserRow::new(user_id.to_owned(), kind, draft.cx().now());
+    account::put_user(draft, &row, &profile, directory);
     newcomer::write(draft, user_id, records)
 }
 

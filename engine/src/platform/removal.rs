@@ -78,6 +78,6 @@ pub fn delete_host(cx: &Cx<'_>, host: &str) -> Decided<OwnedUserId> {
     // Policy still has to know where the user belonged: what they wrote is read for a while.
     let user_id = row.user_id.clone();
     tables::HOST_USERS.put(&mut draft.batch, &(user,), &HostRow { display_name: String::new(), ..row });
-    account::close(&mut draft, &user_id)?;
+    account::close(&mut draft, &user_id, false)?;
     Ok(draft.commit(user_id))
 }

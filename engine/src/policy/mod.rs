@@ -3,6 +3,8 @@
 //! Plain accounts live among themselves without a policy. Provisioned users (hosts and participants) live in their
 //! organization; nobody of one world sees the other, and support is in both. Everyone in a room may talk to everyone
 //! else in it: that is checked pair by pair whenever somebody is about to enter, so it holds for every room.
+//!
+//! Whoever is suspended gets `M_USER_SUSPENDED` from everything here that others would notice.
 
 mod chat;
 mod standing;
@@ -16,6 +18,7 @@ use journal::ReadError;
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
 pub use chat::{CHAT, ChatState, account_topic, chat_state, upload_per_day};
+use standing::acting;
 pub use standing::{Standing, is_support, standing, support_user_id};
 
 use crate::{Cx, Draft, Reject, Stop, tables};
@@ -46,7 +49,7 @@ pub fn may_see(cx: &Cx<'_>, viewer: &UserId, target: &UserId) -> Result<bool, Re
 /// # Errors
 /// [`Reject::Forbidden`] or [`Reject::InviteBlocked`] with a sentence for the person; [`Stop::Read`].
 pub fn may_create_room(cx: &Cx<'_>, creator: &UserId, invitees: &[OwnedUserId]) -> Result<(), Stop> {
-    let creating = standing(cx, creator)?;
+    let creating = acting(cx, creator)?;
     if matches!(creating, Standing::Participant { .. }) && invitees.len() != 1 {
         return Err(
             Reject::forbidden("You can chat with the person who invited you, or with support, and nobody else.").into()
@@ -69,7 +72,7 @@ pub fn may_create_room(cx: &Cx<'_>, creator: &UserId, invitees: &[OwnedUserId]) 
 /// # Errors
 /// [`Reject::Forbidden`], or [`Reject::InviteBlocked`] when only others may invite this person; [`Stop::Read`].
 pub fn may_invite(cx: &Cx<'_>, sender: &UserId, target: &UserId, room_id: Option<&RoomId>) -> Result<(), Stop> {
-    let (inviting, invited) = (standing(cx, sender)?, standing(cx, target)?);
+    let (inviting, invited) = (acting(cx, sender)?, standing(cx, target)?);
     check_pair(&inviting, &invited)?;
     let Some(room_id) = room_id else { return Ok(()) };
     if matches!(inviting, Standing::Participant { .. }) {
@@ -109,7 +112,7 @@ pub fn claim_pairs(draft: &mut Draft<'_>, room_id: &RoomId, user: &UserId, other
 /// # Errors
 /// [`Reject::Forbidden`] with a sentence for the person; [`Stop::Read`].
 pub fn may_join(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop> {
-    let joining = standing(cx, user)?;
+    let joining = acting(cx, user)?;
     if let Standing::Participant { row, .. } = &joining {
         let membership = tables::MEMBERSHIPS.get(cx.view, &(cx.user(user), cx.room(room_id)))?;
         let invited = membership.is_some_and(|membership| match membership.value.membership {
@@ -134,9 +137,23 @@ pub fn may_join(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop
 /// else's there, the room is only to be read (F12).
 ///
 /// # Errors
-/// [`Reject::Forbidden`] when chat is switched off; [`Stop::Read`].
+/// [`Reject::Forbidden`] when chat is switched off for the account, [`Reject::UserSuspended`]; [`Stop::Read`].
 pub fn may_send(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop> {
-    let sending = standing(cx, user)?;
+    check_chat(cx, user, &acting(cx, user)?, room_id)
+}
+
+/// Whether `user` may redact an event of `sender` in the room. What one has sent oneself one may take back also while
+/// suspended.
+///
+/// # Errors
+/// As [`may_send`].
+pub fn may_redact(cx: &Cx<'_>, user: &UserId, sender: &UserId, room_id: &RoomId) -> Result<(), Stop> {
+    let redacting = if user == sender { standing(cx, user)? } else { acting(cx, user)? };
+    check_chat(cx, user, &redacting, room_id)
+}
+
+/// With chat switched off for `user`, only talking with support is left.
+fn check_chat(cx: &Cx<'_>, user: &UserId, sending: &Standing, room_id: &RoomId) -> Result<(), Stop> {
     // A participant's account is the inviter's: nobody else's switch matters to them, as to plain users and support.
     if sending.chat_enabled() && !matches!(sending, Standing::Host { .. }) {
         return Ok(());
@@ -164,7 +181,7 @@ pub fn may_send(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop
 /// # Errors
 /// [`Reject::Forbidden`] for participants; [`Stop::Read`].
 pub fn may_moderate(cx: &Cx<'_>, user: &UserId) -> Result<(), Stop> {
-    match standing(cx, user)? {
+    match acting(cx, user)? {
         Standing::Participant { .. } => Err(Reject::forbidden("Only the host can change who is in this chat.").into()),
         _ => Ok(()),
     }
@@ -175,7 +192,7 @@ pub fn may_moderate(cx: &Cx<'_>, user: &UserId) -> Result<(), Stop> {
 /// # Errors
 /// [`Reject::Forbidden`] for provisioned users; [`Stop::Read`].
 pub fn may_alias(cx: &Cx<'_>, user: &UserId) -> Result<(), Stop> {
-    match standing(cx, user)? {
+    match acting(cx, user)? {
         Standing::Plain | Standing::Support => Ok(()),
         Standing::Host { .. } | Standing::Participant { .. } => {
             Err(Reject::forbidden("Chats here are private: they can't be given a public name, listed or upgraded.").into())
@@ -197,7 +214,7 @@ pub fn may_browse_rooms(cx: &Cx<'_>, user: &UserId) -> Result<bool, ReadError> {
 /// # Errors
 /// [`Reject::Forbidden`]; [`Stop::Read`].
 pub fn may_change_profile(cx: &Cx<'_>, user: &UserId, display_name: bool) -> Result<(), Stop> {
-    match standing(cx, user)? {
+    match acting(cx, user)? {
         Standing::Participant { .. } => {
             Err(Reject::forbidden("Your name comes from the invitation and can't be changed here.").into())
         }

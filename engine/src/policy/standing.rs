@@ -4,8 +4,8 @@ use journal::ReadError;
 use ruma::{OwnedUserId, UserId};
 
 use crate::{
-    Cx,
-    tables::{self, HostRow, ParticipantRow, UserKind},
+    Cx, Reject, Stop,
+    tables::{self, HostRow, ParticipantRow, UserKind, UserRow},
 };
 
 /// The localpart of the support user, played by the bridge.
@@ -52,14 +52,30 @@ impl Standing {
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn standing(cx: &Cx<'_>, user: &UserId) -> Result<Standing, ReadError> {
+    let row = tables::USERS.get(cx.view, &(cx.user(user),))?;
+    standing_of(cx, user, row.as_ref().map(|row| &row.value))
+}
+
+/// What `user` is, who is about to do what suspended users may not
+/// ([spec v1.19, § Account suspension](https://spec.matrix.org/v1.19/client-server-api/#account-suspension)).
+///
+/// # Errors
+/// `M_USER_SUSPENDED`; [`Stop::Read`].
+pub(super) fn acting(cx: &Cx<'_>, user: &UserId) -> Result<Standing, Stop> {
+    let row = tables::USERS.get(cx.view, &(cx.user(user),))?.map(|row| row.value);
+    if row.as_ref().is_some_and(|row| row.suspended) {
+        return Err(Reject::UserSuspended.into());
+    }
+    Ok(standing_of(cx, user, row.as_ref())?)
+}
+
+fn standing_of(cx: &Cx<'_>, user: &UserId, row: Option<&UserRow>) -> Result<Standing, ReadError> {
     if is_support(cx, user) {
         return Ok(Standing::Support);
     }
     let name = cx.user(user);
-    let Some(kind) = tables::USERS.get(cx.view, &(name,))?.map(|row| row.value.kind) else {
-        return Ok(Standing::Plain);
-    };
-    match kind {
+    let Some(row) = row else { return Ok(Standing::Plain) };
+    match row.kind {
         UserKind::Plain | UserKind::Appservice => Ok(Standing::Plain),
         UserKind::Host => {
             let row = tables::HOST_USERS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "host_users" })?.value;

@@ -12,7 +12,7 @@ use ruma::{
     },
 };
 
-use super::{NewEvent, Room, RoomDraft, get_room_for, joined_members, membership_of, power, state_event};
+use super::{NewEvent, Room, RoomDraft, get_room_for, joined_members, membership_of, notices, power, state_event};
 use crate::{Cx, Decided, Decision, Draft, Reject, Stop, policy, tables};
 
 /// A change of somebody's membership by somebody.
@@ -60,6 +60,9 @@ pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
         return Ok(Decision::Done(()));
     }
     check_policy(cx, command)?;
+    if command.action == Action::Leave {
+        notices::check_leave(cx, &command.target, &command.room_id, before.as_ref())?;
+    }
     check_before(command.action, before.as_ref())?;
     let membership = match command.action {
         Action::Invite => MembershipState::Invite,

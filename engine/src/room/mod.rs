@@ -12,6 +12,7 @@ pub mod create;
 pub mod delayed;
 pub mod directory;
 pub mod membership;
+pub mod notices;
 pub mod power;
 pub mod redact;
 pub mod send;

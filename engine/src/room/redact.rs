@@ -41,7 +41,6 @@ pub fn redact_event(cx: &Cx<'_>, command: &RedactEvent) -> Decided<OwnedEventId>
         return Ok(Decision::Done(event_id));
     }
     let room = get_room_for(cx, &command.room_id, &command.sender)?;
-    policy::may_send(cx, &command.sender, &command.room_id)?;
     let mut content = CanonicalJsonObject::new();
     content.extend(command.reason.clone().map(|reason| ("reason".to_owned(), CanonicalJsonValue::String(reason))));
     let event = NewEvent {
@@ -64,6 +63,7 @@ pub(super) fn append_redaction(
 ) -> Result<OwnedEventId, Stop> {
     let stored =
         get_event(cx, &room.room_id, target)?.ok_or_else(|| Reject::not_found("there is no such event in this room"))?;
+    policy::may_redact(cx, &event.sender, &stored.row.pdu.sender, &room.room_id)?;
     check_allowed(cx, &room, &event.sender, &stored)?;
     if room.rules.redaction.content_field_redacts {
         event.content.insert("redacts".to_owned(), CanonicalJsonValue::String(target.to_string()));

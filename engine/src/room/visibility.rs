@@ -4,6 +4,7 @@
 //! Exact: an event is judged by the room's history visibility and the user's membership as they were when it was sent.
 //! Most events come after the last change of either, and need no look at what was before.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use journal::{ReadError, Stamp};
@@ -17,7 +18,10 @@ use ruma::{
 use serde::Deserialize;
 
 use super::{Pdu, Room, get_room};
-use crate::{Cx, Reject, Stop, tables};
+use crate::{
+    Cx, Reject, Stop,
+    tables::{self, TimelineRow},
+};
 
 /// A user looking at a room.
 #[derive(Debug)]
@@ -140,6 +144,26 @@ impl Viewer {
         // A change of the visibility is seen by whoever may see under either.
         Ok(pdu.event_type == TimelineEventType::RoomHistoryVisibility
             && self.allows(cx, &visibility_of(pdu), &membership, stamp)?)
+    }
+
+    /// The event as it is served to the user: without its content when its sender wanted it erased with the account, unless the
+    /// user was in the room when it was sent, or when the account was closed
+    /// ([spec v1.19, § `POST /account/deactivate`](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate)).
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read.
+    pub fn served<'r>(&self, cx: &Cx<'_>, stamp: Stamp, row: &'r TimelineRow) -> Result<Cow<'r, TimelineRow>, ReadError> {
+        if self.membership_at(cx, stamp, &row.pdu)? == MembershipState::Join {
+            return Ok(Cow::Borrowed(row));
+        }
+        let sender = tables::USERS.get(cx.view, &(cx.user(&row.pdu.sender),))?.filter(|sender| sender.value.erased);
+        // Nothing rewrites the row of a closed account: its version is the moment of the closing.
+        let Some(closed) = sender.map(|sender| Stamp::of_row(sender.version, 0)) else { return Ok(Cow::Borrowed(row)) };
+        if self.membership_before(cx, closed)? == MembershipState::Join {
+            return Ok(Cow::Borrowed(row));
+        }
+        let pdu = row.pdu.redacted(&self.room.rules);
+        Ok(Cow::Owned(TimelineRow { pdu, replaces: None, ..row.clone() }))
     }
 
     fn allows(

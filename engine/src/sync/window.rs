@@ -119,10 +119,11 @@ impl Window {
 
     /// The events shown, in the form of `/sync`.
     pub fn render(&self, cx: &Cx<'_>, viewer: &Viewer, audience: &Audience<'_>) -> Result<Vec<Box<RawValue>>, ReadError> {
-        let at_hand = AtHand::new(&self.rows);
+        let at_hand = AtHand::new(cx, viewer, &self.rows);
         let reader = aggregate::Reader { user_id: &viewer.user_id, ignored: audience.ignored, room_id: None, now: cx.now() };
         let mut events = Vec::with_capacity(self.shown.len());
         for (stamp, row) in self.shown() {
+            let row = &*viewer.served(cx, *stamp, row)?;
             let mut event = ClientEvent::of_row(row, cx.now());
             let unsigned = event.unsigned();
             unsigned.membership = Some(viewer.membership_at(cx, *stamp, &row.pdu)?);

@@ -80,8 +80,41 @@ pub struct UserRow {
     /// Whether a host or participant has been here: signed in at least once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub been_here: bool,
+    /// Whether the user wanted the messages gone with the account, as far as nobody has read them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
+    /// Whether the user is a server administrator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admin: bool,
+    /// Whether the account can be used for nothing but to log out
+    /// ([spec v1.19, § Account locking](https://spec.matrix.org/v1.19/client-server-api/#account-locking)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locked: bool,
+    /// Whether the account can only read, and clear up after itself
+    /// ([spec v1.19, § Account suspension](https://spec.matrix.org/v1.19/client-server-api/#account-suspension)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
     /// When it was made.
     pub created: Timestamp,
+}
+
+impl UserRow {
+    /// A user who was just made.
+    #[must_use]
+    pub const fn new(user_id: OwnedUserId, kind: UserKind, created: Timestamp) -> Self {
+        Self {
+            user_id,
+            kind,
+            password_hash: None,
+            deactivated: false,
+            been_here: false,
+            erased: false,
+            admin: false,
+            locked: false,
+            suspended: false,
+            created,
+        }
+    }
 }
 
 /// A device.

@@ -1,8 +1,9 @@
 //! Every table of the server, by area. Ids are never reused: rooms 1–49, accounts 50–99, keys 100–149, sync 150–199,
-//! media 200–219, platform 220–259, outbox 260–279, the server itself and what is searched 280–289, push 290–299, delayed
-//! events 330–339.
+//! media 200–219, platform 220–259, outbox 260–279, the server itself and what is searched 280–289, push 290–299,
+//! administration 300–319, delayed events 330–339.
 
 mod accounts;
+mod admin;
 mod delayed;
 mod keys;
 mod media;
@@ -16,6 +17,7 @@ mod server;
 mod sync;
 
 pub use accounts::*;
+pub use admin::*;
 pub use delayed::*;
 pub use keys::*;
 pub use media::*;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Cx,
-    room::{ClientEvent, Pdu, Relation, relation_of},
+    room::{ClientEvent, Pdu, Relation, Viewer, relation_of},
     tables::{self, TimelineRow},
 };
 
@@ -36,7 +36,7 @@ pub trait Children {
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
     fn of(&self, parent: &Pdu) -> Result<Vec<Child>, ReadError>;
-    /// The row of a child, for as long as it lives.
+    /// The row of a child as it is served to the reader, for as long as it lives.
     ///
     /// # Errors
     /// As [`Children::of`].
@@ -48,13 +48,13 @@ pub trait Children {
 pub struct Stored<'a> {
     /// What is read from.
     pub cx: &'a Cx<'a>,
-    /// The room's name in keys.
-    pub room: journal::Name,
+    /// Who reads which room.
+    pub viewer: &'a Viewer,
 }
 
 impl Children for Stored<'_> {
     fn of(&self, parent: &Pdu) -> Result<Vec<Child>, ReadError> {
-        let rows = tables::RELATIONS.scan(self.cx.view, &(self.room, self.cx.event(&parent.event_id)));
+        let rows = tables::RELATIONS.scan(self.cx.view, &(self.viewer.room.name, self.cx.event(&parent.event_id)));
         rows.map(|found| {
             found.map(|((_, _, stamp), row)| Child {
                 stamp,
@@ -68,13 +68,16 @@ impl Children for Stored<'_> {
     }
 
     fn load(&self, child: &Child) -> Result<Option<TimelineRow>, ReadError> {
-        Ok(tables::TIMELINE.get(self.cx.view, &(self.room, child.stamp))?.map(|row| row.value))
+        let row = tables::TIMELINE.get(self.cx.view, &(self.viewer.room.name, child.stamp))?;
+        row.map(|row| Ok(self.viewer.served(self.cx, child.stamp, &row.value)?.into_owned())).transpose()
     }
 }
 
 /// Children among rows at hand. Enough for the end of a timeline: what relates to an event comes after it.
 #[derive(Debug)]
 pub struct AtHand<'a> {
+    cx: &'a Cx<'a>,
+    viewer: &'a Viewer,
     rows: &'a [(Stamp, TimelineRow)],
     related: Vec<(usize, Relation)>,
 }
@@ -82,9 +85,9 @@ pub struct AtHand<'a> {
 impl<'a> AtHand<'a> {
     /// Rows up to the very end of a timeline, oldest first.
     #[must_use]
-    pub fn new(rows: &'a [(Stamp, TimelineRow)]) -> Self {
+    pub fn new(cx: &'a Cx<'a>, viewer: &'a Viewer, rows: &'a [(Stamp, TimelineRow)]) -> Self {
         let relation = |(index, (_, row)): (usize, &(Stamp, TimelineRow))| Some((index, relation_of(&row.pdu)?));
-        Self { rows, related: rows.iter().enumerate().filter_map(relation).collect() }
+        Self { cx, viewer, rows, related: rows.iter().enumerate().filter_map(relation).collect() }
     }
 }
 
@@ -107,7 +110,8 @@ impl Children for AtHand<'_> {
 
     fn load(&self, child: &Child) -> Result<Option<TimelineRow>, ReadError> {
         let found = self.rows.binary_search_by_key(&child.stamp, |(stamp, _)| *stamp);
-        Ok(found.ok().and_then(|index| self.rows.get(index)).map(|(_, row)| row.clone()))
+        let row = found.ok().and_then(|index| self.rows.get(index));
+        row.map(|(stamp, row)| Ok(self.viewer.served(self.cx, *stamp, row)?.into_owned())).transpose()
     }
 }
 

@@ -68,7 +68,8 @@ impl Reading {
             room_id: Some(room_id),
             now: cx.now(),
         };
-        let stored = Stored { cx, room: self.viewer.room.name };
+        let stored = Stored { cx, viewer: &self.viewer };
+        let row = &*self.viewer.served(cx, stamp, row)?;
         let mut event = ClientEvent::of_row(row, cx.now()).in_room(room_id);
         let unsigned = event.unsigned();
         unsigned.membership = Some(self.viewer.membership_at(cx, stamp, &row.pdu)?);

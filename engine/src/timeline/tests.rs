@@ -346,3 +346,28 @@ fn notifications_are_listed_and_say_whether_they_are_read() {
     let first = list(None, 2, false);
     assert_eq!(list(first.next, 2, false).notifications.len(), 1);
 }
+
+/// Who was in the room keeps what they could read; who comes later is served the empty event (spec: `POST /account/deactivate`).
+#[test]
+fn an_erased_accounts_messages_are_empty_for_newcomers() {
+    for erase in [true, false] {
+        let (world, ada, bob, room_id) = pair();
+        let carol = world.user("carol", UserKind::Plain, "CAROL");
+        let said = world.say(&bob, &room_id, "of bob");
+        let edit = json!({ "msgtype": "m.text", "body": "* edited", "m.new_content": { "msgtype": "m.text", "body": "edited" },
+            "m.relates_to": { "rel_type": "m.replace", "event_id": said } });
+        send(&world, &bob, &room_id, "m.room.message", edit);
+        let close = crate::account::Deactivate { user_id: bob.user_id.clone(), erase };
+        world.run(|cx| crate::account::deactivate(cx, &close)).unwrap();
+        world.act(&ada.user_id, &carol.user_id, &room_id, Action::Invite).unwrap();
+        world.member(&carol, &room_id, Action::Join);
+
+        let read = |person: &Person| value(&world.read(|cx| event(cx, &person.requester(), &room_id, &said)).unwrap());
+        assert_eq!(read(&ada)["content"]["body"], "of bob");
+        let (body, edited) = (read(&carol)["content"]["body"].clone(), read(&carol)["unsigned"]["m.relations"].clone());
+        assert_eq!((body.is_null(), edited.is_null()), (erase, erase), "{body} {edited}");
+        let page = page(&world, &carol, &room_id, None, Direction::Backward, 50, json!({})).unwrap();
+        let all = page.events.iter().map(|event| event.get()).collect::<String>();
+        assert_eq!(all.contains("edited"), !erase, "{all}");
+    }
+}

@@ -35,7 +35,7 @@ const AWAIT_MAX: Duration = Duration::from_secs(60);
 const FILE_NAME_BYTES_MAX: usize = 255;
 
 /// Letters and digits of a media id: 120 bits, so that nobody finds one by trying.
-const MEDIA_ID_LENGTH: usize = 24;
+pub const MEDIA_ID_LENGTH: usize = 24;
 
 /// What a browser may do with a file that it opens by itself (spec § Serving inline content, § Content repository).
 const CONTENT_SECURITY_POLICY: &str = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; \

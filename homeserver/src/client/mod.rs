@@ -2,6 +2,7 @@
 
 mod account;
 mod account_data;
+mod admin;
 mod appservice;
 mod body;
 mod cross_signing;
@@ -18,12 +19,15 @@ mod media;
 mod members;
 mod messages;
 mod notifications;
+mod openid;
 mod presence;
+mod previews;
 mod profile;
 mod push_rules;
 mod receipts;
 mod register;
 mod relations;
+mod reports;
 mod room_keys;
 mod rooms;
 mod search;
@@ -31,6 +35,7 @@ mod send;
 mod server;
 mod session;
 mod sliding_sync;
+mod synapse;
 mod sync;
 mod to_device;
 mod typing;
@@ -43,6 +48,7 @@ use crate::{platform, server_keys};
 const FAMILIES: &[fn(Routes) -> Routes] = &[
     account::routes,
     account_data::routes,
+    admin::routes,
     appservice::routes,
     cross_signing::routes,
     dehydrated_device::routes,
@@ -57,12 +63,15 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     members::routes,
     messages::routes,
     notifications::routes,
+    openid::routes,
     presence::routes,
+    previews::routes,
     profile::routes,
     push_rules::routes,
     receipts::routes,
     register::routes,
     relations::routes,
+    reports::routes,
     room_keys::routes,
     rooms::routes,
     search::routes,
@@ -71,6 +80,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     session::routes,
     sliding_sync::routes,
     sync::routes,
+    synapse::routes,
     to_device::routes,
     typing::routes,
     user_directory::routes,

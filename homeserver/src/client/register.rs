@@ -28,16 +28,16 @@ fn closed() -> ApiError {
 async fn register(app: App, request: Ruma<register::v3::Request>) -> Answer {
     let appservice = request.requester.as_ref().and_then(|requester| requester.appservice.clone());
     let body = request.body;
+    if body.kind == RegistrationKind::Guest {
+        let message = "this server has no guest accounts";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", message));
+    }
     let by_appservice = body.login_type == Some(LoginType::ApplicationService);
     if by_appservice && appservice.is_none() {
         return Err(ApiError::missing_token());
     }
     if !by_appservice && !app.config.registration.open {
         return Err(closed());
-    }
-    if body.kind == RegistrationKind::Guest {
-        let message = "this server has no guest accounts";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", message));
     }
     let appservice = appservice.filter(|_| by_appservice);
     let localpart = match body.username.map(|name| name.to_lowercase()) {
@@ -65,6 +65,7 @@ async fn register(app: App, request: Ruma<register::v3::Request>) -> Answer {
         password_hash,
         appservice,
         device: (!body.inhibit_login).then_some(device),
+        admin: false,
     };
     let (user_id, session) = app.run(|cx| account::register(cx, &command)).await?;
     // ruma's response has `null` for a device that was not asked for.

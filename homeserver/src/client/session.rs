@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use engine::Reject;
 use engine::account::{self, DeviceChoice, Login, LoginProof, NewDevice, NewTokens, Refresh, Secret, Session};
+use engine::policy::{self, Standing};
 use http::{Method, StatusCode};
 use ruma::api::client::account::whoami;
-use ruma::api::client::session::{logout, logout_all, refresh_token};
+use ruma::api::client::session::{get_login_token, logout, logout_all, refresh_token};
 use ruma::api::client::uiaa::UserIdentifier;
 use ruma::{OwnedDeviceId, OwnedUserId};
 use serde::Deserialize;
@@ -30,12 +32,13 @@ pub fn routes(routes: Routes) -> Routes {
             login,
         );
     }
-    routes.ruma(refresh).ruma(log_out).ruma(log_out_everywhere).ruma(who_am_i)
+    let routes = routes.ruma(refresh).ruma(log_out).even_locked().ruma(log_out_everywhere).even_locked();
+    routes.ruma(who_am_i).ruma(login_token)
 }
 
 /// `GET /login`
 async fn login_flows(app: App, _: RawRequest) -> Answer {
-    let mut flows = vec![json!({ "type": "m.login.password" }), json!({ "type": "m.login.token" })];
+    let mut flows = vec![json!({ "type": "m.login.password" }), json!({ "type": "m.login.token", "get_login_token": true })];
     if !app.server.appservices.is_empty() {
         flows.push(json!({ "type": "m.login.application_service" }));
     }
@@ -148,6 +151,22 @@ pub fn new_tokens(app: &App, refresh: bool) -> NewTokens {
 pub fn new_device(app: &App, wanted: Option<OwnedDeviceId>, display_name: Option<String>, tokens: NewTokens) -> NewDevice {
     let random = OwnedDeviceId::from(app.entropy.id(DEVICE_ID_LENGTH).to_uppercase());
     NewDevice { device: DeviceChoice { wanted: wanted.filter(|id| !id.as_str().is_empty()), random }, display_name, tokens }
+}
+
+/// `POST /login/get_token`: logs in another device of one's own. Whom the platform logs in gets such tokens from it alone.
+async fn login_token(
+    app: App,
+    request: Ruma<get_login_token::v1::Request>,
+) -> Result<get_login_token::v1::Response, ApiError> {
+    let requester = request.requester()?;
+    let standing = app.read(|cx| Ok(policy::standing(cx, &requester.user_id)?))?;
+    if !matches!(standing, Standing::Plain | Standing::Support) {
+        return Err(Reject::Unknown("You come in by your own page: there are no login tokens to get here.".into()).into());
+    }
+    interactive::authenticate(&app, requester, request.body.auth.as_ref(), "login/get_token").await?;
+    let token = Secret::new(app.entropy.token("vsl_"));
+    let expires_in_ms = app.run(|cx| account::create_login_token(cx, &requester.user_id, &token)).await?;
+    Ok(get_login_token::v1::Response::new(Duration::from_millis(expires_in_ms), token.expose().to_owned()))
 }
 
 /// `POST /refresh`

@@ -1,9 +1,11 @@
 //! What the server speaks
 //! ([spec v1.19, Client-Server API § API standards and § Server discovery](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientversions)).
 
+use engine::Reject;
 use http::{HeaderValue, Method, header};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::server;
 use crate::app::App;
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, empty_response, json_response};
 
@@ -17,6 +19,7 @@ pub fn routes(routes: Routes) -> Routes {
     routes
         .raw(Method::GET, "/_matrix/client/versions", Access::None, versions)
         .raw(Method::GET, "/.well-known/matrix/client", Access::None, well_known)
+        .raw(Method::GET, "/.well-known/matrix/support", Access::None, support)
         .raw(Method::GET, "/_vestibule/health", Access::None, health)
 }
 
@@ -44,10 +47,42 @@ async fn versions(_: App, _: RawRequest) -> Answer {
 
 /// `GET /.well-known/matrix/client`
 async fn well_known(app: App, _: RawRequest) -> Answer {
-    Ok(json_response(&json!({
+    let mut answer = json!({
         "m.homeserver": { "base_url": app.base_url() },
         "org.matrix.msc3814": true,
-    })))
+    });
+    if let Some(transports) = server::transports(&app) {
+        answer["org.matrix.msc4143.rtc_foci"] = transports;
+    }
+    Ok(json_response(&answer))
+}
+
+/// `GET /.well-known/matrix/support`: who answers for the server, as far as the operator says it
+/// ([spec v1.19](https://spec.matrix.org/v1.19/client-server-api/#getwell-knownmatrixsupport)).
+async fn support(app: App, _: RawRequest) -> Answer {
+    let contact = &app.config.contact;
+    let mut answer = Map::new();
+    let mut contacts = Vec::new();
+    for (role, email, matrix_id) in [
+        ("m.role.admin", &contact.admin_email, &contact.admin_matrix_id),
+        ("m.role.security", &contact.security_email, &contact.security_matrix_id),
+    ] {
+        let mut entry = Map::new();
+        entry.extend(email.clone().map(|email| ("email_address".to_owned(), email.into())));
+        entry.extend(matrix_id.clone().map(|matrix_id| ("matrix_id".to_owned(), matrix_id.into())));
+        if !entry.is_empty() {
+            entry.insert("role".to_owned(), role.into());
+            contacts.push(Value::Object(entry));
+        }
+    }
+    if !contacts.is_empty() {
+        answer.insert("contacts".to_owned(), contacts.into());
+    }
+    answer.extend(contact.support_page.clone().map(|page| ("support_page".to_owned(), page.into())));
+    if answer.is_empty() {
+        return Err(Reject::not_found("whoever runs this server has not said how to reach them").into());
+    }
+    Ok(json_response(&Value::Object(answer)))
 }
 
 /// For whoever watches the server: 200 while it can read its journal.

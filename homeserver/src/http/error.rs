@@ -200,6 +200,7 @@ impl From<Reject> for ApiError {
             Reject::Exclusive(_) => (S::BAD_REQUEST, "M_EXCLUSIVE"),
             Reject::UserDeactivated => (S::FORBIDDEN, "M_USER_DEACTIVATED"),
             Reject::UserLocked => (S::UNAUTHORIZED, "M_USER_LOCKED"),
+            Reject::UserSuspended => (S::FORBIDDEN, "M_USER_SUSPENDED"),
             Reject::RoomInUse(_) => (S::BAD_REQUEST, "M_ROOM_IN_USE"),
             Reject::InvalidRoomState(_) => (S::BAD_REQUEST, "M_INVALID_ROOM_STATE"),
             Reject::BadState(_) => (S::FORBIDDEN, "M_BAD_STATE"),
@@ -223,6 +224,8 @@ impl From<Reject> for ApiError {
         let error = Self::new(status, errcode, reject.to_string());
         match reject {
             Reject::UnknownToken { soft_logout } => error.with("soft_logout", soft_logout),
+            // The client keeps its keys for the day that the account is unlocked.
+            Reject::UserLocked => error.with("soft_logout", true),
             Reject::IncompatibleRoomVersion { room_version } => error.with("room_version", room_version),
             Reject::UserLimitExceeded { resets_at, .. } => error
                 .with("info_uri", LIMITS_PAGE)

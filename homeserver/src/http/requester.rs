@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use engine::account::{Credentials, Secret};
 use engine::tables::Scope;
-use engine::{Requester, platform};
+use engine::{Reject, Requester, platform};
 use http::{Method, StatusCode, header, request::Parts};
 use ruma::api::auth_scheme::{
     AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, NoAccessToken, NoAuthentication,
@@ -182,7 +182,14 @@ pub(super) fn platform_key(app: &App, parts: &Parts, scope: Scope) -> Result<Str
 
 /// Who asks, as the access token says; an application service may speak for a user and a device in its namespace
 /// ([spec v1.19, Application Service API § Identity assertion](https://spec.matrix.org/v1.19/application-service-api/#identity-assertion), MSC3202).
-pub(super) async fn authenticate(app: &App, parts: &Parts, access: Access) -> Result<Option<Requester>, ApiError> {
+///
+/// Whose account is locked may call nothing but what is for `even_locked`.
+pub(super) async fn authenticate(
+    app: &App,
+    parts: &Parts,
+    access: Access,
+    even_locked: bool,
+) -> Result<Option<Requester>, ApiError> {
     if access == Access::None {
         return Ok(None);
     }
@@ -193,15 +200,18 @@ pub(super) async fn authenticate(app: &App, parts: &Parts, access: Access) -> Re
     let user_id = query_param(parts, "user_id");
     let device_id = query_param(parts, "device_id").or_else(|| query_param(parts, "org.matrix.msc3202.device_id"));
     let credentials = Credentials { token: &token, user_id: user_id.as_deref(), device_id: device_id.as_deref() };
-    let requester = match app.authenticate(&credentials).await {
+    let (requester, locked) = match app.authenticate(&credentials).await {
         Err(error) if access == Access::AppserviceOptional && error.errcode() == "M_UNKNOWN_TOKEN" => return Ok(None),
-        requester => requester?,
+        authenticated => authenticated?,
     };
     if access == Access::Appservice && requester.appservice.is_none() {
         return Err(ApiError::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", "only an application service may call this"));
     }
     if access == Access::AppserviceOptional && requester.appservice.is_none() {
         return Ok(None);
+    }
+    if locked && !even_locked {
+        return Err(Reject::UserLocked.into());
     }
     Ok(Some(requester))
 }

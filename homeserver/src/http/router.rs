@@ -37,6 +37,8 @@ struct Endpoint {
     path: String,
     access: Access,
     body_bytes_max: usize,
+    /// Whether users whose account is locked may call it.
+    even_locked: bool,
     handler: Arc<Handler>,
 }
 
@@ -114,11 +116,27 @@ impl Routes {
         self
     }
 
+    /// Lets users call the call added last whose account is locked.
+    #[must_use]
+    pub fn even_locked(mut self) -> Self {
+        for endpoint in &mut self.endpoints[self.last..] {
+            endpoint.even_locked = true;
+        }
+        self
+    }
+
     fn push(&mut self, method: Method, path: &str, access: Access, handler: &Arc<Handler>) {
         // Two of ruma's calls may share a path of an older version: the one added first keeps it.
         if !self.endpoints.iter().any(|known| known.method == method && known.path == path) {
             let handler = Arc::clone(handler);
-            self.endpoints.push(Endpoint { method, path: path.to_owned(), access, body_bytes_max: BODY_BYTES_MAX, handler });
+            self.endpoints.push(Endpoint {
+                method,
+                path: path.to_owned(),
+                access,
+                body_bytes_max: BODY_BYTES_MAX,
+                even_locked: false,
+                handler,
+            });
         }
     }
 
@@ -217,7 +235,7 @@ impl Place {
 
         let authenticated = match endpoint.access {
             Access::Platform(scope) => platform_key(&app, &parts, scope).map(|key| (None, Some(key))),
-            access => authenticate(&app, &parts, access).await.map(|requester| (requester, None)),
+            access => authenticate(&app, &parts, access, endpoint.even_locked).await.map(|requester| (requester, None)),
         };
         let (requester, platform_key) = match authenticated {
             Ok(authenticated) => authenticated,

@@ -47,8 +47,7 @@ async fn registering_asks_for_one_stage_that_everybody_can_do() {
     let no_login =
         json!({ "username": "bob", "password": PASSWORD, "inhibit_login": true, "auth": { "type": "m.login.dummy" } });
     let made = register(no_login).await.ok();
-    assert_eq!(made["user_id"], "@bob:localhost");
-    assert!(made.get("access_token").is_none() && !made["device_id"].is_string(), "no login was wanted");
+    assert_eq!(made, json!({ "user_id": "@bob:localhost" }), "no login was wanted");
     register(json!({ "username": "b ob", "auth": { "type": "m.login.dummy" } })).await.is_error(400, "M_INVALID_USERNAME");
     let available = async |name: &str| {
         answer(server.request(Method::GET, &format!("/_matrix/client/v3/register/available?username={name}"))).await

@@ -6,12 +6,14 @@
 mod support;
 
 mod accounts;
+mod admin;
 mod appservice;
 mod attack;
 mod backup;
 mod bad_input;
 mod delayed;
 mod frame;
+mod identity;
 mod keys;
 mod media;
 mod messages;
@@ -19,10 +21,12 @@ mod openapi;
 mod platform;
 mod platform_calls;
 mod platform_scripts;
+mod previews;
 mod push;
 mod receipts;
 mod rooms;
 mod search;
+mod synapse;
 mod sync;
 mod tls;
 mod webhooks;
