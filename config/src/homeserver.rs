@@ -1,11 +1,16 @@
 //! `vestibule.toml`.
 
+mod outside;
+mod platform;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::Network;
+pub use outside::{Calls, Contact, Previews};
+pub use platform::{Audit, Jwt, Webhooks};
+
 use crate::source::{self, ConfigError, Vars};
 use crate::units::{Bytes, Hidden, Span};
 
@@ -285,84 +290,6 @@ pub struct Appservices {
 pub struct Push {
     /// Origins of gateways that may be called by plain HTTP and at private addresses: the operator's own.
     pub trusted_gateways: Vec<String>,
-}
-
-/// `[jwt]`: logging in by a token that the platform signs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Jwt {
-    /// The file with the key; nobody logs in that way unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// What `iss` has to be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
-    /// What `aud` has to be, or have among others.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub audience: Option<String>,
-}
-
-/// `[webhooks]`: what the platform is told by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Webhooks {
-    /// Where it is told; nowhere unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The file with the secret that signs what it is told. Made on the first start that needs it.
-    pub secret: PathBuf,
-    /// Whether the URL may lead to an address that is not on the public Internet.
-    pub private_network: bool,
-}
-
-impl Default for Webhooks {
-    fn default() -> Self {
-        Self { url: None, secret: PathBuf::from("./webhook.key"), private_network: false }
-    }
-}
-
-/// `[audit]`: who called the platform API or signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Audit {
-    /// How long an entry is kept.
-    pub lifetime: Span,
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self { lifetime: Span::from_secs(90 * 86_400) }
-    }
-}
-
-/// `[contact]`: who answers for the server (`/.well-known/matrix/support`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Contact {
-    /// A page for people who need help.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub support_page: Option<String>,
-    /// The operator's e-mail address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub admin_email: Option<String>,
-    /// The operator's Matrix id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub admin_matrix_id: Option<String>,
-    /// Where to report what endangers the server: an e-mail address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub security_email: Option<String>,
-    /// The same, a Matrix id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub security_matrix_id: Option<String>,
-}
-
-/// `[calls]`: services beside the server through which several people call each other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calls {
-    /// The address of a LiveKit authorization service (MSC4195).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub livekit_service_url: Option<String>,
 }
 
 /// `[log]`

@@ -30,6 +30,7 @@ fn register(world: &World, localpart: &str) -> OwnedUserId {
         password_hash: None,
         appservice: None,
         device: None,
+        admin: false,
     };
     world.run(|cx| account::register(cx, &command)).unwrap().0
 }
@@ -156,7 +157,7 @@ fn a_closed_account_leaves_no_rows() {
     assert_eq!(rows(&world), 6, "a, al, ali, c, co, coo");
     name(&world, &alice, Some("Alicia Cooper"));
     assert_eq!(rows(&world), 6, "alice and alicia have one beginning");
-    world.run(|cx| deactivate(cx, &Deactivate { user_id: alice.clone() })).unwrap();
+    world.run(|cx| deactivate(cx, &Deactivate { user_id: alice.clone(), erase: false })).unwrap();
     assert_eq!(rows(&world), 0);
 }
 
