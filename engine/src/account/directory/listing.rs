@@ -18,7 +18,7 @@ use crate::{
 /// Letters of a word that have a row each. A longer beginning is looked for among the rows of its first letters.
 const LETTERS_MAX: usize = 3;
 /// Rows read for one search of one directory.
-const ROWS_MAX: usize = 20_000;
+const ROWS_MAX: usize = 10_000;
 
 /// A directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

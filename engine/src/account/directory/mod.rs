@@ -69,18 +69,16 @@ pub fn search(cx: &Cx<'_>, command: &Search) -> Result<Found, ReadError> {
     let candidates = viewer.candidates(cx, &wanted)?;
     found.limited = candidates.cut || candidates.users.len() > LOOKS_MAX;
     let mut matching = Vec::new();
-    // Of one word the names decide the order; of two, which is nearer to what was typed.
-    let mut word_before = String::new();
     for (word, user_id) in candidates.users.into_iter().take(LOOKS_MAX) {
-        if found.users.len() + matching.len() > limit && word != word_before {
+        // One more than is answered, to know that there is more; which of many with one word is no matter.
+        if found.users.len() + matching.len() > limit {
             break;
         }
         let known = user_id == command.user_id || found.users.iter().any(|(other, _)| *other == user_id);
         if !known && let Some(profile) = viewer.look(cx, &user_id, &wanted)? {
             let name = fold(profile.display_name.as_deref().unwrap_or(user_id.localpart()));
-            matching.push((word.clone(), name, user_id, profile));
+            matching.push((word, name, user_id, profile));
         }
-        word_before = word;
     }
     matching.sort_by(|one, other| (&one.0, &one.1, &one.2).cmp(&(&other.0, &other.1, &other.2)));
     found.users.extend(matching.into_iter().map(|(_, _, user_id, profile)| (user_id, profile)));
