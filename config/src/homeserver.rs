@@ -235,16 +235,6 @@ impl Default for Media {
     }
 }
 
-/// `[previews]`: of web pages that people link to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Previews {
-    /// Whether the server fetches pages for them.
-    pub enabled: bool,
-    /// Networks that it may fetch from although they are private.
-    pub allow: Vec<Network>,
-}
-
 /// `[limits]`: how much one client may ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
