@@ -154,7 +154,8 @@ impl World {
     /// Somebody does something to a membership.
     pub fn act(&self, sender: &UserId, target: &UserId, room_id: &RoomId, action: membership::Action) -> Result<(), Reject> {
         let (sender, room_id, target) = (sender.to_owned(), room_id.to_owned(), target.to_owned());
-        let command = membership::SetMembership { sender, room_id, target, action, reason: None };
+        let command =
+            membership::SetMembership { sender, room_id, target, action, reason: None, further: CanonicalJsonObject::new() };
         self.run(|cx| membership::set_membership(cx, &command))
     }
 

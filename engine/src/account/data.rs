@@ -271,12 +271,24 @@ fn change_tags(
     room_id: &RoomId,
     change: impl FnOnce(&mut Map<String, Value>) -> Result<(), Reject>,
 ) -> Decided<()> {
-    let key = (cx.user(user_id), cx.room(room_id), cx.name(TAG));
-    let version = tables::ROOM_ACCOUNT_DATA.get(cx.view, &key)?.map(|row| row.version);
     let mut tags = tags(cx, user_id, room_id)?;
     change(&mut tags)?;
-    let content = to_raw_value(&Tags { tags }).map_err(|_| Reject::bad_json("this tag cannot be stored"))?;
     let mut draft = Draft::new(*cx);
+    put_tags(&mut draft, user_id, room_id, tags)?;
+    Ok(draft.commit(()))
+}
+
+/// Drafts all tags of a room, in place of those that the draft's view shows.
+pub(super) fn put_tags(
+    draft: &mut Draft<'_>,
+    user_id: &UserId,
+    room_id: &RoomId,
+    tags: Map<String, Value>,
+) -> Result<(), Stop> {
+    let cx = draft.cx();
+    let key = (cx.user(user_id), cx.room(room_id), cx.name(TAG));
+    let version = tables::ROOM_ACCOUNT_DATA.get(cx.view, &key)?.map(|row| row.version);
+    let content = to_raw_value(&Tags { tags }).map_err(|_| Reject::bad_json("this tag cannot be stored"))?;
     tables::ROOM_ACCOUNT_DATA.require(&mut draft.batch, &key, version);
     let data = NewAccountData {
         user_id: user_id.to_owned(),
@@ -284,8 +296,8 @@ fn change_tags(
         event_type: TAG.to_owned(),
         content,
     };
-    put_account_data(&mut draft, &data);
-    Ok(draft.commit(()))
+    put_account_data(draft, &data);
+    Ok(())
 }
 
 /// Drafts the end of all account data and filters of a user.

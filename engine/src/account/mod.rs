@@ -9,6 +9,7 @@ mod login;
 mod push_rules;
 mod pushers;
 mod rooms;
+mod succession;
 mod tokens;
 mod uia;
 mod users;
@@ -40,6 +41,7 @@ pub use push_rules::{ChangePushRules, PushRuleChange, change_push_rules, push_ru
 pub(crate) use pushers::{HttpPusher, delete_rejected, http_pushers};
 pub use pushers::{Pushers, SetPusher, pushers, set_pusher};
 pub(crate) use rooms::leave_with;
+pub(crate) use succession::carry_over;
 pub use tokens::{Refresh, confirm_tokens, refresh};
 pub use uia::{UIA_GRACE_MS, has_fresh_login, is_uia_session, start_uia};
 pub use users::{

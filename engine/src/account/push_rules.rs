@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use journal::ReadError;
+use journal::{ReadError, Seq};
 use ruma::{
     OwnedUserId, UserId,
     push::{Action, InsertPushRuleError, NewPushRule, RemovePushRuleError, RuleKind, Ruleset},
@@ -19,7 +19,7 @@ use crate::{Cx, Decided, Draft, Reject, Stop, push, tables};
 pub(super) const TYPE: &str = "m.push_rules";
 
 /// Rules of one user, the defaults among them.
-const RULES_MAX: usize = 1_000;
+pub(super) const RULES_MAX: usize = 1_000;
 
 #[derive(Serialize, Deserialize)]
 struct Content {
@@ -103,15 +103,17 @@ pub fn change_push_rules(cx: &Cx<'_>, command: &ChangePushRules) -> Decided<()> 
         return Err(Reject::forbidden("you have 1,000 push rules; delete one first").into());
     }
     let mut draft = Draft::new(*cx);
-    tables::ACCOUNT_DATA.require(&mut draft.batch, &key, version);
-    let data = NewAccountData {
-        user_id: command.user_id.clone(),
-        room_id: None,
-        event_type: TYPE.to_owned(),
-        content: content(&rules),
-    };
-    put_account_data(&mut draft, &data);
+    put_rules(&mut draft, &command.user_id, &rules, version);
     Ok(draft.commit(()))
+}
+
+/// Drafts the rules, in place of those whose row has `version`.
+pub(super) fn put_rules(draft: &mut Draft<'_>, user_id: &UserId, rules: &Ruleset, version: Option<Seq>) {
+    let cx = draft.cx();
+    tables::ACCOUNT_DATA.require(&mut draft.batch, &(cx.user(user_id), cx.name(TYPE)), version);
+    let data =
+        NewAccountData { user_id: user_id.to_owned(), room_id: None, event_type: TYPE.to_owned(), content: content(rules) };
+    put_account_data(draft, &data);
 }
 
 fn apply(rules: &mut Ruleset, change: PushRuleChange) -> Result<(), Stop> {

@@ -270,6 +270,7 @@ fn deeds(
         target: id(whom),
         action,
         reason: None,
+        further: ruma::CanonicalJsonObject::new(),
     };
     let membership =
         |command: SetMembership| outcome(roomed.decide(&|cx: &Cx<'_>| membership::set_membership(cx, &command)));

@@ -2,7 +2,7 @@
 
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId, events::StateEventType};
 
-use super::{RoomDraft, get_room, get_room_for, membership_of, state_event};
+use super::{RoomDraft, get_room, get_room_for, membership_of, state_event, summary::is_world_readable};
 use crate::{
     Cx, Decided, Draft, Reject, Stop, policy,
     room::power::power_of,
@@ -42,6 +42,20 @@ fn write_alias(cx: &Cx<'_>, draft: &mut Draft<'_>, room_id: &RoomId, alias: &Roo
     tables::ALIASES.require(&mut draft.batch, &key, None);
     tables::ALIASES.put(&mut draft.batch, &key, &row);
     tables::ROOM_ALIASES.put(&mut draft.batch, &(cx.room(room_id), key.0), &alias.to_owned());
+}
+
+/// Drafts that all aliases of the room `from` name the room `to`. They stay their makers'.
+pub(super) fn move_aliases(draft: &mut Draft<'_>, from: &RoomId, to: &RoomId) -> Result<(), Stop> {
+    let cx = draft.cx();
+    for alias in aliases_of(&cx, from)? {
+        let key = (cx.name(alias.as_str()),);
+        let Some(row) = tables::ALIASES.get(cx.view, &key)? else { continue };
+        tables::ALIASES.require(&mut draft.batch, &key, Some(row.version));
+        tables::ALIASES.put(&mut draft.batch, &key, &AliasRow { room_id: to.to_owned(), ..row.value });
+        tables::ROOM_ALIASES.delete(&mut draft.batch, &(cx.room(from), key.0));
+        tables::ROOM_ALIASES.put(&mut draft.batch, &(cx.room(to), key.0), &alias);
+    }
+    Ok(())
 }
 
 /// Which room the alias names.
@@ -157,10 +171,7 @@ pub fn aliases_of(cx: &Cx<'_>, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>
 /// # Errors
 /// `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` for somebody outside it.
 pub fn visible_aliases(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>, Stop> {
-    get_room_for(cx, room_id, user_id)?;
-    let world_readable = state_event(cx, room_id, &StateEventType::RoomHistoryVisibility, "")?
-        .and_then(|pdu| pdu.content_field::<String>("history_visibility"))
-        .is_some_and(|visibility| visibility == "world_readable");
+    let world_readable = is_world_readable(cx, &get_room_for(cx, room_id, user_id)?)?;
     let joined = membership_of(cx, room_id, user_id)? == Some(ruma::events::room::member::MembershipState::Join);
     if !joined && !world_readable {
         return Err(Reject::forbidden("you are not in this room").into());

@@ -1,13 +1,13 @@
 //! Making a room ([spec v1.19, `POST /createRoom`](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom)).
 
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, RoomVersionId,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
     api::client::room::{
         Visibility,
         create_room::v3::{Request, RoomPreset},
     },
     events::{StateEventType, room::member::MembershipState},
-    room_version_rules::RoomVersionDisposition,
+    room_version_rules::{AuthorizationRules, RoomVersionDisposition, RoomVersionRules},
     serde::Raw,
 };
 use serde_json::{Value, json};
@@ -68,10 +68,7 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
         policy::may_alias(cx, &command.creator)?;
     }
     let version = request.room_version.clone().unwrap_or_else(|| cx.server.default_room_version.clone());
-    let rules = version
-        .rules()
-        .filter(|_| supported(&version))
-        .ok_or_else(|| Reject::UnsupportedRoomVersion(version.to_string()))?;
+    let rules = supported(&version)?;
     let creators_privileged = rules.authorization.explicitly_privilege_room_creators;
     let preset = request.preset.clone().unwrap_or(match request.visibility {
         Visibility::Public => RoomPreset::PublicChat,
@@ -79,7 +76,7 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
     });
     let mut draft = Draft::new(*cx);
     let alias = request.room_alias_name.as_deref().map(|name| aliases::local_alias(cx, name)).transpose()?;
-    let content = create_content(command, &version, &preset)?;
+    let content = create_content(command, &version, &rules.authorization, &preset)?;
     let create = NewEvent::state(&command.creator, StateEventType::RoomCreate, "", content);
     let mut room = RoomDraft::create(&mut draft, version, command.random_id.clone(), create)?;
     let room_id = room.room.room_id.clone();
@@ -114,10 +111,13 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
     Ok(draft.commit(room_id))
 }
 
-/// The room versions that rooms can be made in: all that the specification calls stable.
-#[must_use]
-pub fn supported(version: &RoomVersionId) -> bool {
-    version.rules().is_some_and(|rules| rules.disposition == RoomVersionDisposition::Stable)
+/// What a room version means, if rooms can be made in it: in all that the specification calls stable.
+///
+/// # Errors
+/// `M_UNSUPPORTED_ROOM_VERSION` for another one.
+pub fn supported(version: &RoomVersionId) -> Result<RoomVersionRules, Reject> {
+    let rules = version.rules().filter(|rules| rules.disposition == RoomVersionDisposition::Stable);
+    rules.ok_or_else(|| Reject::UnsupportedRoomVersion(version.to_string()))
 }
 
 fn check_limits(request: &Request) -> Result<(), Reject> {
@@ -140,19 +140,14 @@ fn check_limits(request: &Request) -> Result<(), Reject> {
 fn create_content(
     command: &CreateRoom,
     version: &RoomVersionId,
+    rules: &AuthorizationRules,
     preset: &RoomPreset,
 ) -> Result<CanonicalJsonObject, Reject> {
     let mut content = match &command.request.creation_content {
         Some(raw) => object(raw)?,
         None => CanonicalJsonObject::new(),
     };
-    let text = |text: &str| CanonicalJsonValue::String(text.to_owned());
-    content.insert("room_version".to_owned(), text(version.as_str()));
-    let rules = version.rules().ok_or_else(|| Reject::UnsupportedRoomVersion(version.to_string()))?.authorization;
-    content.remove("creator");
-    if !rules.use_room_create_sender {
-        content.insert("creator".to_owned(), text(command.creator.as_str()));
-    }
+    identify(&mut content, version, rules, &command.creator);
     if rules.additional_room_creators && *preset == RoomPreset::TrustedPrivateChat && !command.request.invite.is_empty() {
         let mut creators = match content.remove("additional_creators") {
             Some(CanonicalJsonValue::Array(creators)) => creators,
@@ -160,13 +155,28 @@ fn create_content(
             Some(_) => return Err(Reject::bad_json("additional_creators has to be a list of user ids")),
         };
         for user_id in &command.request.invite {
-            if *user_id != command.creator && !creators.contains(&text(user_id.as_str())) {
-                creators.push(text(user_id.as_str()));
+            let user = CanonicalJsonValue::String(user_id.to_string());
+            if *user_id != command.creator && !creators.contains(&user) {
+                creators.push(user);
             }
         }
         content.insert("additional_creators".to_owned(), CanonicalJsonValue::Array(creators));
     }
     Ok(content)
+}
+
+/// Writes into the content of `m.room.create` what the server says of every room.
+pub(super) fn identify(
+    content: &mut CanonicalJsonObject,
+    version: &RoomVersionId,
+    rules: &AuthorizationRules,
+    creator: &UserId,
+) {
+    content.insert("room_version".to_owned(), CanonicalJsonValue::String(version.to_string()));
+    content.remove("creator");
+    if !rules.use_room_create_sender {
+        content.insert("creator".to_owned(), CanonicalJsonValue::String(creator.to_string()));
+    }
 }
 
 /// What follows the power levels, in the specification's order: the preset, the client's own state, name and topic.

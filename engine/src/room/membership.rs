@@ -3,16 +3,10 @@
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, RoomId, UserId,
-    events::{
-        StateEventType,
-        room::{
-            join_rules::{AllowRule, JoinRule, RoomJoinRulesEventContent},
-            member::MembershipState,
-        },
-    },
+    events::{StateEventType, room::member::MembershipState},
 };
 
-use super::{NewEvent, Room, RoomDraft, get_room_for, joined_members, membership_of, power, state_event};
+use super::{NewEvent, RoomDraft, get_room_for, join_rules, membership_of};
 use crate::{Cx, Decided, Decision, Draft, Reject, Stop, policy, tables};
 
 /// A change of somebody's membership by somebody.
@@ -28,7 +22,29 @@ pub struct SetMembership {
     pub action: Action,
     /// A reason for the others to read.
     pub reason: Option<String>,
+    /// Further fields for the member event, as they stood in the body of the call. Those that mean something to a server are
+    /// not taken from it.
+    pub further: CanonicalJsonObject,
 }
+
+/// What a body may say without it becoming part of the member event: what the server itself puts there, what somebody's
+/// profile says, and the arguments of the calls.
+const NOT_FURTHER: [&str; 14] = [
+    "access_token",
+    "address",
+    "avatar_url",
+    "displayname",
+    "id_access_token",
+    "id_server",
+    "is_direct",
+    join_rules::AUTHORISED_VIA,
+    "medium",
+    "membership",
+    "reason",
+    "third_party_invite",
+    "third_party_signed",
+    "user_id",
+];
 
 /// What is done to a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +85,10 @@ pub fn set_membership(cx: &Cx<'_>, command: &SetMembership) -> Decided<()> {
         Action::Leave | Action::Kick | Action::Unban => MembershipState::Leave,
     };
     let mut content = member_content(cx, &command.target, membership, command.reason.as_deref())?;
-    if command.action == Action::Join
-        && before != Some(MembershipState::Invite)
-        && let Some(authorizer) = authorizer(cx, &room, &command.sender)?
-    {
-        content.insert("join_authorised_via_users_server".to_owned(), CanonicalJsonValue::String(authorizer.to_string()));
-    }
+    let further = command.further.iter().filter(|(field, _)| !NOT_FURTHER.contains(&field.as_str()));
+    content.extend(further.map(|(field, value)| (field.clone(), value.clone())));
     let mut draft = Draft::new(*cx);
+    join_rules::complete_join(&mut draft, &room, &command.target, &mut content)?;
     let mut room = RoomDraft::open(&mut draft, room)?;
     room.append(NewEvent::state(&command.sender, StateEventType::RoomMember, command.target.as_str(), content))?;
     room.finish();
@@ -152,31 +165,4 @@ fn check_before(action: Action, before: Option<&MembershipState>) -> Result<(), 
         (Action::Invite, Some(MembershipState::Join)) => Err(Reject::forbidden("this user is already in the room")),
         _ => Ok(()),
     }
-}
-
-/// Somebody who joins by [restricted](https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms) join rules needs a
-/// member who could have invited them.
-fn authorizer(cx: &Cx<'_>, room: &Room, user_id: &UserId) -> Result<Option<OwnedUserId>, Stop> {
-    let rules = state_event(cx, &room.room_id, &StateEventType::RoomJoinRules, "")?
-        .and_then(|pdu| pdu.content_as::<RoomJoinRulesEventContent>());
-    let (JoinRule::Restricted(restricted) | JoinRule::KnockRestricted(restricted)) =
-        rules.map_or(JoinRule::Invite, |content| content.join_rule)
-    else {
-        return Ok(None);
-    };
-    let mut allowed = false;
-    for rule in &restricted.allow {
-        if let AllowRule::RoomMembership(other) = rule {
-            allowed |= membership_of(cx, &other.room_id, user_id)? == Some(MembershipState::Join);
-        }
-    }
-    if !allowed {
-        return Err(
-            Reject::forbidden("you may join this room only from a room that it names, or when you are invited").into()
-        );
-    }
-    let levels = power::power_levels(cx, room)?;
-    let members = joined_members(cx, &room.room_id)?;
-    let authorizer = members.into_iter().map(|member| member.user_id).find(|member| levels.user_can_invite(member));
-    Ok(Some(authorizer.ok_or_else(|| Reject::forbidden("nobody in this room may let you in"))?))
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     NewEvent, Room, RoomDraft, aliases,
     create::canonical,
-    get_room_for,
+    get_room_for, join_rules,
     membership::{self, Action, SetMembership},
     membership_of, power, redact,
 };
@@ -97,9 +97,14 @@ pub fn send_event(cx: &Cx<'_>, command: &SendEvent) -> Decided<OwnedEventId> {
 pub fn send_state(cx: &Cx<'_>, command: &SendState) -> Decided<OwnedEventId> {
     let room = get_room_for(cx, &command.room_id, &command.sender)?;
     policy::may_send(cx, &command.sender, &command.room_id)?;
-    let content = parse_content(&command.content)?;
+    let mut content = parse_content(&command.content)?;
+    let mut draft = Draft::new(*cx);
     let invited = match command.event_type {
-        StateEventType::RoomMember => check_member(cx, command)?,
+        StateEventType::RoomMember => {
+            let invited = check_member(cx, command)?;
+            join_rules::complete_join(&mut draft, &room, &command.sender, &mut content)?;
+            invited
+        }
         StateEventType::RoomCanonicalAlias => {
             check_canonical_alias(cx, command)?;
             None
@@ -111,7 +116,6 @@ pub fn send_state(cx: &Cx<'_>, command: &SendState) -> Decided<OwnedEventId> {
         }
         _ => None,
     };
-    let mut draft = Draft::new(*cx);
     let mut room = RoomDraft::open(&mut draft, room)?;
     if let Some(current) = room.state(&command.event_type, &command.state_key)? {
         let same = current.content_as::<CanonicalJsonObject>().is_some_and(|current| current == content);
@@ -247,10 +251,15 @@ fn check_member(cx: &Cx<'_>, command: &SendState) -> Result<Option<OwnedUserId>,
     if own && content.displayname != account::profile::member_profile(cx, &target)?.display_name {
         policy::may_change_profile(cx, &target, true)?;
     }
-    membership::check_policy(
-        cx,
-        &SetMembership { sender: command.sender.clone(), room_id: command.room_id.clone(), target, action, reason: None },
-    )?;
+    let change = SetMembership {
+        sender: command.sender.clone(),
+        room_id: command.room_id.clone(),
+        target,
+        action,
+        reason: None,
+        further: CanonicalJsonObject::new(),
+    };
+    membership::check_policy(cx, &change)?;
     Ok(invited)
 }
 

@@ -1,5 +1,9 @@
 //! Rooms: creation by version, forks that join again, power, transactions, redaction, state then and now, expiry.
 
+mod join_rules;
+mod spaces;
+mod upgrade;
+
 use std::collections::BTreeSet;
 
 use ruma::{
@@ -28,12 +32,21 @@ fn plain(world: &World, name: &str) -> Person {
     world.user(name, UserKind::Plain, &name.to_uppercase())
 }
 
-fn room_of(world: &World, creator: &Person, version: RoomVersionId) -> OwnedRoomId {
+fn request(version: &str) -> Request {
     let mut request = Request::new();
-    request.room_version = Some(version);
-    let random_id = RoomId::parse("!random:example.org").expect("a room id");
+    request.room_version = Some(RoomVersionId::try_from(version).expect("a version"));
+    request
+}
+
+fn make(world: &World, creator: &Person, request: Request) -> OwnedRoomId {
+    let made = world.read(|cx| Ok::<_, Reject>(cx.view.seq())).expect("a position");
+    let random_id = RoomId::parse(format!("!made-{made}:example.org")).expect("a room id");
     let command = CreateRoom { creator: creator.user_id.clone(), random_id, request };
     world.run(|cx| create_room(cx, &command)).expect("a room")
+}
+
+fn room_of(world: &World, creator: &Person, version: RoomVersionId) -> OwnedRoomId {
+    make(world, creator, request(version.as_str()))
 }
 
 fn message(person: &Person, room_id: &RoomId, txn_id: &str, content: &Value) -> SendEvent {
@@ -75,10 +88,8 @@ fn rooms_of_every_supported_version_take_messages() {
     }
     let world = World::new();
     let alice = plain(&world, "alice");
-    let mut request = Request::new();
-    request.room_version = Some(RoomVersionId::try_from("org.example.own").expect("a version"));
     let random_id = RoomId::parse("!random:example.org").expect("a room id");
-    let command = CreateRoom { creator: alice.user_id.clone(), random_id, request };
+    let command = CreateRoom { creator: alice.user_id.clone(), random_id, request: request("org.example.own") };
     assert_eq!(world.run(|cx| create_room(cx, &command)), Err(Reject::UnsupportedRoomVersion("org.example.own".into())));
 }
 

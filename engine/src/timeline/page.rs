@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use journal::{ReadError, Stamp};
-use ruma::{OwnedUserId, RoomId};
+use ruma::{OwnedUserId, RoomId, events::TimelineEventType};
 use serde_json::value::RawValue;
 
 use super::Reading;
@@ -75,15 +75,23 @@ pub fn messages(cx: &Cx<'_>, request: &MessagesRequest<'_>) -> Result<Page, Stop
     let mut walk = walk(cx, &reading, position, to, request.direction)?;
     let mut page = Page { start: Token::at(position, cx.now()), end: None, events: Vec::new(), state: Vec::new() };
     let (mut senders, mut last): (BTreeSet<OwnedUserId>, _) = (BTreeSet::new(), position);
+    let mut complete = false;
     for scanned in 0.. {
         if page.events.len() >= request.limit || scanned >= SCAN_MAX {
             page.end = Some(Token::at(last, cx.now()));
             break;
         }
-        let Some((stamp, row)) = walk.next().transpose()? else { break };
+        let Some((stamp, row)) = walk.next().transpose()? else {
+            // Only a room's first event is known to be the last that a reader going back will ever find: past anything else
+            // there may be what the filter left out, or what is said later. Clients ask once more, and are told by a page
+            // without an end.
+            page.end = (!page.events.is_empty() && !complete).then(|| Token::at(last, cx.now()));
+            break;
+        };
         last = if request.direction == Direction::Backward { stamp } else { stamp.next() };
         if reading.passes(cx, request.filter, &row.pdu)? && reading.shows(cx, stamp, &row.pdu)? {
             page.events.push(reading.render(cx, stamp, &row)?);
+            complete = row.pdu.event_type == TimelineEventType::RoomCreate && request.direction == Direction::Backward;
             senders.insert(row.pdu.sender);
         }
     }

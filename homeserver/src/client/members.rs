@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use engine::room;
 use engine::timeline::{self, MembersRequest};
 use http::Method;
+use ruma::OwnedUserId;
 use ruma::events::room::member::MembershipState;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::body::{json, room_id, token};
+use super::body::{invalid, json, room_id, token};
 use crate::app::App;
 use crate::http::{Access, Answer, RawRequest, Routes};
 
@@ -24,7 +25,7 @@ pub fn routes(mut routes: Routes) -> Routes {
             .raw(Method::GET, &at("rooms/{room_id}/joined_members"), Access::Required, joined_members)
             .raw(Method::GET, &at("joined_rooms"), Access::Required, joined_rooms);
     }
-    routes
+    routes.raw(Method::GET, "/_matrix/client/v1/mutual_rooms", Access::Required, mutual_rooms)
 }
 
 async fn members(app: App, request: RawRequest) -> Answer {
@@ -67,4 +68,19 @@ async fn joined_rooms(app: App, request: RawRequest) -> Answer {
     let requester = request.requester()?;
     let rooms = app.read(|cx| Ok(room::joined_rooms(cx, &requester.user_id)?))?;
     json(&json!({ "joined_rooms": rooms }))
+}
+
+/// `GET /mutual_rooms`
+async fn mutual_rooms(app: App, request: RawRequest) -> Answer {
+    #[derive(Deserialize)]
+    struct Query {
+        user_id: OwnedUserId,
+        from: Option<String>,
+    }
+    let query: Query = request.query()?;
+    if query.user_id.validate_strict().is_err() {
+        return Err(invalid("user_id is not a user id as the specification has it today"));
+    }
+    let requester = request.requester()?;
+    json(&app.read(|cx| room::mutual_rooms(cx, &requester.user_id, &query.user_id, query.from.as_deref()))?)
 }

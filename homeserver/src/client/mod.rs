@@ -31,6 +31,7 @@ mod send;
 mod server;
 mod session;
 mod sliding_sync;
+mod spaces;
 mod sync;
 mod to_device;
 mod typing;
@@ -70,6 +71,7 @@ const FAMILIES: &[fn(Routes) -> Routes] = &[
     server::routes,
     session::routes,
     sliding_sync::routes,
+    spaces::routes,
     sync::routes,
     to_device::routes,
     typing::routes,

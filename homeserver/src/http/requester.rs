@@ -124,6 +124,8 @@ impl RawRequest {
 pub struct Ruma<T> {
     /// The request.
     pub body: T,
+    /// The body as it came, for what ruma's type has no field for.
+    pub bytes: Bytes,
     /// Who asks.
     pub requester: Option<Requester>,
     /// From where.
@@ -143,15 +145,15 @@ impl<T> Ruma<T> {
 impl<T: IncomingRequest> Ruma<T> {
     /// Parses.
     pub(super) fn parse(request: RawRequest) -> Result<Self, ApiError> {
-        let Incoming { mut parts, params, body, requester, address, .. } = request;
+        let Incoming { mut parts, params, body: bytes, requester, address, .. } = request;
         if parts.method == Method::HEAD {
             parts.method = Method::GET;
         }
         let args: Vec<&str> = params.iter().map(|(_, value)| value.as_str()).collect();
         // A call whose fields may all be left out may come without a body: clients join rooms like that.
-        let body: &[u8] = if body.is_empty() && parts.method != Method::GET { b"{}" } else { &body };
+        let body: &[u8] = if bytes.is_empty() && parts.method != Method::GET { b"{}" } else { &bytes };
         let body = T::try_from_http_request(http::Request::from_parts(parts, body), &args)?;
-        Ok(Self { body, requester, address })
+        Ok(Self { body, bytes, requester, address })
     }
 }
 

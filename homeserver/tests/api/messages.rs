@@ -64,3 +64,28 @@ async fn what_has_expired_is_gone_from_every_way_to_read_it() {
     ada.get(&format!("/_matrix/client/v3/sync?since={since}")).await.ok();
     assert_eq!(ada.get(&at("state/m.room.create")).await.ok()["room_version"], json!("11"), "the room lives on");
 }
+
+#[tokio::test]
+async fn a_page_says_where_to_go_on_unless_the_room_begins_in_it() {
+    let server = Server::start().await;
+    let ada = server.register("ada").await;
+    let room_id = ada.create_room(json!({})).await;
+    ada.send(&room_id, "words").await;
+    let at = |query: &str| format!("/_matrix/client/v3/rooms/{room_id}/messages?{query}");
+    let filter = "filter=%7B%22types%22%3A%5B%22m.room.message%22%5D%7D";
+    for direction in ["b", "f"] {
+        let page = ada.get(&at(&format!("dir={direction}&{filter}"))).await.ok();
+        assert_eq!(page["chunk"].as_array().map(Vec::len), Some(1), "the filter leaves out the rest");
+        let end = page["end"].as_str().expect("more may follow").to_owned();
+        let next = ada.get(&at(&format!("dir={direction}&{filter}&from={end}"))).await.ok();
+        assert_eq!((next["chunk"].clone(), next.get("end")), (json!([]), None), "nothing did");
+        if direction == "f" {
+            ada.send(&room_id, "more words").await;
+            let later = ada.get(&at(&format!("dir=f&from={end}"))).await.ok();
+            assert_eq!(later["chunk"][0]["content"]["body"], "more words", "it is a good place to go on from");
+        }
+    }
+    let whole = ada.get(&at("dir=b&limit=100")).await.ok();
+    assert_eq!(whole["chunk"].as_array().unwrap().last().unwrap()["type"], "m.room.create");
+    assert_eq!(whole.get("end"), None, "there is nothing before a room's first event");
+}

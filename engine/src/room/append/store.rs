@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use journal::{Stamp, Timestamp};
 use ruma::{
-    OwnedUserId, UserId,
+    OwnedRoomId, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
 
 use super::{Known, Pdu, RoomDraft, Tip};
 use crate::{
-    Reject, Stop,
+    Reject, Stop, account,
     changes::Change,
     keys::backup,
     outbox,
@@ -200,6 +200,22 @@ impl RoomDraft<'_, '_> {
         tables::MEMBERSHIPS.put(batch, &(user, self.room.name), &membership);
         if before.as_ref() != Some(&content.membership) {
             self.tell_devices(&user_id, &content.membership)?;
+            if content.membership == MembershipState::Join {
+                self.carry_settings(&user_id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who comes into a room that replaces another one takes along what they had set for that one.
+    fn carry_settings(&mut self, user_id: &UserId) -> Result<(), Stop> {
+        #[derive(Deserialize)]
+        struct Predecessor {
+            room_id: OwnedRoomId,
+        }
+        let create = self.state(&StateEventType::RoomCreate, "")?;
+        if let Some(predecessor) = create.and_then(|pdu| pdu.content_field::<Predecessor>("predecessor")) {
+            account::carry_over(self.draft, user_id, &predecessor.room_id, &self.room.room_id)?;
         }
         Ok(())
     }
