@@ -199,7 +199,7 @@ fn transferred(pdu: &Pdu, rules: &AuthorizationRules, creators: &[OwnedUserId]) 
         }
         _ => {}
     }
-    let moves = TRANSFERRED.contains(&event_type) || event_type.to_string() == RETENTION;
+    let moves = TRANSFERRED.contains(&event_type) || event_type == StateEventType::from(RETENTION);
     (moves && pdu.state_key.as_deref() == Some("") && !content.is_empty()).then_some(content)
 }
 

@@ -92,7 +92,8 @@ impl Rooms<'_> {
         let viewer = Viewer::new(cx, room_id, request.user_id)?;
         side.members_moved |= self.scope.since.is_some();
         let since = match self.scope.since {
-            Some(token) if self.was_in(&viewer, token.known())? => Some(token.position),
+            // Whoever never was in the room has no past in it: an invitation or a knock that ends is only that end.
+            Some(token) if self.was_in(&viewer, token.known())? || !viewer.may_read(cx)? => Some(token.position),
             _ => None,
         };
         let window = self.window(&viewer, since, left)?;
