@@ -94,7 +94,7 @@ pub enum KeysCommand {
     #[command(after_help = "For the platform's back end: vestibule keys create\n\
         For a dashboard that only looks, for a quarter: vestibule keys create --scope read --lifetime 90d")]
     Create {
-        /// What it may be used for: read, provision, login, erase, audit, or platform for all of it. May be given several times.
+        /// What it may be used for: read, provision, login, audit, or platform for all of it. May be given several times.
         #[arg(long = "scope", value_parser = scope)]
         scopes: Vec<Scope>,
         /// How long it can be used, such as 90d; until it is revoked unless given.
