@@ -104,7 +104,7 @@ func TestParticipantTalksWithTheirHostOnly(t *testing.T) {
 		mustBeError(t, stranger.Do(t, "GET", profile), http.StatusNotFound, "M_NOT_FOUND")
 	}
 	open := plain.MustCreateRoom(t, map[string]any{"preset": "public_chat"})
-	mustBeError(t, participant.JoinRoom(t, open, nil), http.StatusForbidden, "M_FORBIDDEN")
+	mustBeError(t, participant.JoinRoom(t, open, nil), http.StatusNotFound, "M_NOT_FOUND")
 
 	response := createRoomWith(t, participant, ada)
 	roomID := gjson.GetBytes(client.ParseJSON(t, response), "room_id").Str
