@@ -139,14 +139,7 @@ fn put_nameless(draft: &mut Draft<'_>, number: usize, accounts: usize) {
         account: (number % accounts).to_string(),
         display_name: String::new(),
     };
-    let row = UserRow {
-        user_id: user_id.clone(),
-        kind: UserKind::Host,
-        password_hash: None,
-        deactivated: false,
-        been_here: false,
-        created: cx.now(),
-    };
+    let row = UserRow::new(user_id.clone(), UserKind::Host, cx.now());
     tables::USERS.put(&mut draft.batch, &user, &row);
     tables::PROFILES.put(&mut draft.batch, &user, &ProfileRow::default());
     tables::HOSTS.put(&mut draft.batch, &(cx.name(&host.host),), &host);

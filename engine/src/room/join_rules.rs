@@ -37,8 +37,11 @@ pub(super) fn admits(cx: &Cx<'_>, restricted: &Restricted, user_id: &UserId) -> 
     Ok(admitted_by(cx, restricted, user_id)?.is_some())
 }
 
-/// The row of the membership that a restricted rule lets the user in by, with its version.
-fn admitted_by(cx: &Cx<'_>, restricted: &Restricted, user_id: &UserId) -> Result<Option<((Name, Name), Seq)>, ReadError> {
+/// A membership's row: its key, and the version that was read.
+type ReadMembership = ((Name, Name), Seq);
+
+/// The membership that a restricted rule lets the user in by.
+fn admitted_by(cx: &Cx<'_>, restricted: &Restricted, user_id: &UserId) -> Result<Option<ReadMembership>, ReadError> {
     for rule in &restricted.allow {
         let AllowRule::RoomMembership(other) = rule else { continue };
         let key = (cx.room(&other.room_id), cx.user(user_id));

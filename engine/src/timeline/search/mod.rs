@@ -137,7 +137,7 @@ impl Search<'_> {
         for room_id in self.room_ids()? {
             self.hits_in(&room_id, terms, &mut rows_left, &mut hits)?;
         }
-        hits.sort_unstable_by(|one, other| other.place.cmp(&one.place));
+        hits.sort_unstable_by_key(|hit| std::cmp::Reverse(hit.place));
         hits.truncate(EVENTS_MAX);
         Ok(hits)
     }
