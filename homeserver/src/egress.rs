@@ -28,7 +28,6 @@ impl Reach {
 
     /// Makes a client resolve names to these addresses only. It follows no redirect and asks no proxy: both would connect to
     /// places that nobody has looked at. An address in the URL itself needs [`Reach::names`].
-    #[must_use]
     pub fn only(&self, builder: ClientBuilder) -> ClientBuilder {
         builder.dns_resolver(Arc::new(self.clone())).redirect(reqwest::redirect::Policy::none()).no_proxy()
     }
@@ -61,7 +60,6 @@ impl Resolve for Reach {
 }
 
 /// [`Reach::only`] for public addresses.
-#[must_use]
 pub fn public_only(builder: ClientBuilder) -> ClientBuilder {
     Reach::default().only(builder)
 }
