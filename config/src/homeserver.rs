@@ -63,6 +63,10 @@ pub struct Server {
     pub public_url: Option<String>,
     /// The file with the root key. Not in the data folder, so that a copy of one is not a copy of both.
     pub root_key: PathBuf,
+    /// The file with the keys of what is stored; `keyring` in the data folder unless it is named. On another disk, messages
+    /// survive the loss of the first one together with a backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyring: Option<PathBuf>,
     /// A TLS-terminating proxy stands in front: listening on other addresses than loopback is allowed, and the last address
     /// in `X-Forwarded-For` is the client's.
     pub behind_proxy: bool,
@@ -97,6 +101,7 @@ impl Default for Server {
             data: PathBuf::from("./data"),
             public_url: None,
             root_key: PathBuf::from("./root.key"),
+            keyring: None,
             behind_proxy: false,
         }
     }
@@ -156,7 +161,7 @@ impl Default for Rooms {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// L: from a message's arrival until nobody can read it. Cannot be changed once the data folder exists.
+    /// L: from a message's arrival until nobody can read it. If made longer, it counts for what comes from then on.
     pub lifetime: Span,
     /// The length of an epoch: its key is destroyed at most this much after its last message expired.
     pub slot: Span,
@@ -328,6 +333,7 @@ impl Config {
             let server = &mut config.server;
             for path in [&mut server.data, &mut server.root_key]
                 .into_iter()
+                .chain(&mut server.keyring)
                 .chain(&mut config.media.store)
                 .chain([&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten())
                 .chain(&mut config.appservices.registrations)
@@ -339,6 +345,12 @@ impl Config {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// The file with the keys of what is stored.
+    #[must_use]
+    pub fn keyring(&self) -> PathBuf {
+        self.server.keyring.clone().unwrap_or_else(|| self.server.data.join("keyring"))
     }
 
     /// The folder for sealed files.

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod appservices;
+pub mod backup;
 pub mod client;
 pub mod clock;
 pub mod connections;
@@ -16,6 +17,8 @@ pub mod media;
 pub mod newcomer;
 pub mod passwords;
 pub mod platform;
+pub mod prove;
+pub mod root_key;
 pub mod server_keys;
 pub mod start;
 pub mod tasks;

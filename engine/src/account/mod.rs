@@ -5,6 +5,7 @@ mod data;
 mod devices;
 mod directory;
 mod filters;
+mod forget;
 mod login;
 mod push_rules;
 mod pushers;
@@ -34,11 +35,12 @@ pub use devices::{
 };
 pub use directory::{Found, Search, search};
 pub use filters::{filter, put_filter};
+pub(crate) use forget::{Gone, forget};
 pub use login::{Login, LoginProof, NewDevice, Session, create_login_token, login};
 pub use push_rules::{ChangePushRules, PushRuleChange, change_push_rules, push_rules};
 pub(crate) use pushers::{HttpPusher, delete_rejected, http_pushers};
 pub use pushers::{Pushers, SetPusher, pushers, set_pusher};
-pub(crate) use rooms::leave_with;
+pub(crate) use rooms::{leave as leave_room, leave_with};
 pub use tokens::{Refresh, confirm_tokens, refresh};
 pub use uia::{UIA_GRACE_MS, has_fresh_login, is_uia_session, start_uia};
 pub use users::{

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rooms;
 use crate::{
-    Cx, Decided, Draft, Reject, Stop, policy,
+    Cx, Decided, Draft, Reject, Stop, media, policy,
     tables::{self, ProfileRow},
 };
 
@@ -91,6 +91,8 @@ pub fn set_field(cx: &Cx<'_>, command: &SetField) -> Decided<Option<Name>> {
     }
     tables::PROFILES.require(&mut draft.batch, &name, Some(row.version));
     tables::PROFILES.put(&mut draft.batch, &name, &profile);
+    let pictures = [&row.value, &profile].map(|profile| profile.avatar_url.as_ref().map(|url| url.as_str()));
+    media::picture_changed(&mut draft, name.0, &command.user_id, pictures[0], pictures[1])?;
     let next = if in_rooms { rooms::propagate(&mut draft, &command.user_id, &profile, None)? } else { None };
     Ok(draft.commit(next))
 }
@@ -122,9 +124,13 @@ pub(crate) fn rename(draft: &mut Draft<'_>, user_id: &UserId, display_name: &str
 }
 
 /// Drafts the end of a profile.
-pub(super) fn delete(draft: &mut Draft<'_>, user_id: &UserId) {
+pub(super) fn delete(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop> {
     let cx = draft.cx();
-    tables::PROFILES.delete(&mut draft.batch, &(cx.user(user_id),));
+    let name = cx.user(user_id);
+    let picture = member_profile(&cx, user_id)?.avatar_url;
+    media::picture_changed(draft, name, user_id, picture.as_ref().map(|url| url.as_str()), None)?;
+    tables::PROFILES.delete(&mut draft.batch, &(name,));
+    Ok(())
 }
 
 fn apply(profile: &mut ProfileRow, field: &str, value: Option<Value>) -> Result<(), Reject> {

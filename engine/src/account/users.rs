@@ -5,7 +5,7 @@ use ruma::{OwnedUserId, UserId};
 
 use super::{NewDevice, Session, data, devices, login, profile, pushers, rooms};
 use crate::{
-    Cx, Decided, Draft, Reject, Requester, Stop,
+    Cx, Decided, Draft, Reject, Requester, Stop, erase,
     tables::{self, ProfileRow, UserKind, UserRow},
 };
 
@@ -96,7 +96,7 @@ pub fn check_available(cx: &Cx<'_>, localpart: &str, appservice: Option<&str>) -
     if is_provisioned_name(localpart) {
         return Err(Reject::Exclusive("this user name is reserved for the platform; choose another".into()).into());
     }
-    if tables::USERS.exists(cx.view, &(cx.user(&user_id),))? {
+    if tables::USERS.exists(cx.view, &(cx.user(&user_id),))? || erase::is_erased(cx, &user_id)? {
         return Err(Reject::UserInUse.into());
     }
     Ok(user_id)
@@ -132,6 +132,7 @@ pub(crate) fn put_user(
     let cx = draft.cx();
     let name = (cx.user(user_id),);
     tables::USERS.require(&mut draft.batch, &name, None);
+    tables::ERASED_USERS.require(&mut draft.batch, &name, None);
     let row = UserRow {
         user_id: user_id.to_owned(),
         kind,
@@ -245,6 +246,6 @@ pub(crate) fn close(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop>
     devices::delete_all_but(draft, user_id, None)?;
     pushers::delete_of(draft, user_id, None)?;
     data::delete_all(draft, user_id)?;
-    profile::delete(draft, user_id);
+    profile::delete(draft, user_id)?;
     Ok(())
 }

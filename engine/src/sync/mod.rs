@@ -22,6 +22,7 @@ pub mod v3;
 pub use collect::collect;
 pub use filter::{EventFilter, Filter, RoomFilter, TIMELINE_LIMIT_MAX};
 pub use model::{Collected, DeviceKeyCounts, JoinedRoom, LeftRoom, Summary, Timeline};
+pub use scope::device_lists_since;
 pub use token::Token;
 
 use ruma::{DeviceId, OwnedRoomId, OwnedUserId, UserId};

@@ -1,8 +1,10 @@
 //! Every table of the server, by area. Ids are never reused: rooms 1–49, accounts 50–99, keys 100–149, sync 150–199,
-//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289, push 290–299, delayed events 330–339.
+//! media 200–219, platform 220–259, outbox 260–279, the server itself 280–289, push 290–299, erasure 320–329, delayed events
+//! 330–339.
 
 mod accounts;
 mod delayed;
+mod erasure;
 mod keys;
 mod media;
 mod outbox;
@@ -15,6 +17,7 @@ mod sync;
 
 pub use accounts::*;
 pub use delayed::*;
+pub use erasure::*;
 pub use keys::*;
 pub use media::*;
 pub use outbox::*;

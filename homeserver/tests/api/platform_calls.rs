@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::Platform;
-use crate::support::{Answer, Server, answer};
+use crate::support::{Answer, Server, answer, silent};
 
 async fn delete(platform: &Platform<'_>, path: &str) -> Answer {
     platform.call(Method::DELETE, path, Value::Null).await
@@ -236,7 +236,7 @@ async fn a_key_is_for_what_it_says_and_for_as_long() {
     platform.clinic().await;
     let key = async |scopes: Value, lifetime_ms: Option<u64>| {
         let order = Order::KeysCreate { scopes: serde_json::from_value(scopes).expect("scopes"), lifetime_ms };
-        let made = control::execute(&server.app, order).await.expect("a key");
+        let made = control::execute(&server.app, order, &silent()).await.expect("a key");
         Platform { server: &server, key: made["key"].as_str().expect("a key").to_owned() }
     };
     let (reader, writer) = (key(json!(["read"]), None).await, key(json!(["provision", "login"]), Some(60_000)).await);
@@ -271,7 +271,7 @@ async fn the_trail_has_every_call_and_every_sign_in_and_no_content() {
         query: String::new(),
         body: Value::Null,
     };
-    let host = control::execute(&server.app, order).await.expect("the host");
+    let host = control::execute(&server.app, order, &silent()).await.expect("the host");
     assert_eq!(host["display_name"], "Ada Byron");
     server.register("plain").await;
     let trail = pages(&platform, "/audit", 3).await;
