@@ -75,6 +75,10 @@ pub struct Server {
     pub public_url: Option<String>,
     /// The file with the root key. Not in the data folder, so that a copy of one is not a copy of both.
     pub root_key: PathBuf,
+    /// The file with the keys of what is stored; `keyring` in the data folder unless it is named. On another disk, messages
+    /// survive the loss of the first one together with a backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyring: Option<PathBuf>,
     /// A TLS-terminating proxy stands in front: listening on other addresses than loopback is allowed, and the last address
     /// in `X-Forwarded-For` is the client's.
     pub behind_proxy: bool,
@@ -109,6 +113,7 @@ impl Default for Server {
             data: PathBuf::from("./data"),
             public_url: None,
             root_key: PathBuf::from("./root.key"),
+            keyring: None,
             behind_proxy: false,
         }
     }
@@ -171,7 +176,7 @@ impl Default for Rooms {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// L: from a message's arrival until nobody can read it. Cannot be changed once the data folder exists.
+    /// L: from a message's arrival until nobody can read it. If made longer, it counts for what comes from then on.
     pub lifetime: Span,
     /// The length of an epoch: its key is destroyed at most this much after its last message expired.
     pub slot: Span,
@@ -319,6 +324,7 @@ impl Config {
             let server = &mut config.server;
             for path in [&mut server.data, &mut server.root_key]
                 .into_iter()
+                .chain(&mut server.keyring)
                 .chain(&mut config.media.store)
                 .chain(config.media.s3.as_mut().map(|s3| &mut s3.secret_access_key_file))
                 .chain([&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten())
@@ -331,6 +337,12 @@ impl Config {
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// The file with the keys of what is stored.
+    #[must_use]
+    pub fn keyring(&self) -> PathBuf {
+        self.server.keyring.clone().unwrap_or_else(|| self.server.data.join("keyring"))
     }
 
     /// The folder for sealed files.

@@ -25,6 +25,9 @@ pub mod class {
     pub const OUTBOX: Class = Class(4);
     /// What is counted over 24 hours, whatever L is: uploads, and promises of them.
     pub const DAY: Class = Class(5);
+    /// Events of rooms that keep them for less than L (`m.room.retention`): a half of L, a quarter, and so on. An event is in the
+    /// shortest that lasts as long as it, so its key goes before twice its time is over.
+    pub const HALVED: [Class; 4] = [Class(6), Class(7), Class(8), Class(9)];
 }
 
 /// The Megolm rotation period set in rooms that Vestibule makes (one hour): keys for a message sent just before a
@@ -36,6 +39,15 @@ pub const OUTBOX_MARGIN_MS: u64 = 3_600_000;
 
 /// The lifetime of [`class::MINUTES`].
 pub const MINUTES_MS: u64 = 3_600_000;
+
+/// How long each class lives where L is `retention_ms`, in the order of [`class`].
+#[must_use]
+pub fn lifetimes_ms(retention_ms: u64) -> Vec<u64> {
+    let (to_device, outbox) = (retention_ms + MEGOLM_ROTATION_MS, retention_ms + OUTBOX_MARGIN_MS);
+    let whole = [retention_ms, to_device, retention_ms, MINUTES_MS, outbox, crate::media::DAY_MS];
+    let halved = (1..).zip(class::HALVED).map(|(halvings, _)| (retention_ms >> halvings).max(1));
+    whole.into_iter().chain(halved).collect()
+}
 
 /// What the engine knows of the server it decides for. Fixed while the process runs.
 pub struct Server {
@@ -172,6 +184,13 @@ impl<'a> Cx<'a> {
     #[must_use]
     pub const fn text_class(&self) -> Class {
         class::TEXT
+    }
+
+    /// The class of events that live for `lifetime_ms`, which is L at most.
+    #[must_use]
+    pub fn text_class_for(&self, lifetime_ms: u64) -> Class {
+        let halved = (1..).zip(class::HALVED).filter(|(halvings, _)| lifetime_ms <= self.server.retention_ms >> halvings);
+        halved.last().map_or(class::TEXT, |(_, class)| class)
     }
 
     /// When an event received now expires (D1).

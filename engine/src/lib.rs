@@ -14,6 +14,7 @@ mod words;
 pub mod account;
 pub mod audit;
 pub mod changes;
+pub mod erase;
 pub mod keys;
 pub mod media;
 pub mod outbox;
@@ -28,7 +29,9 @@ pub mod tables;
 pub mod timeline;
 pub mod to_device;
 
-pub use cx::{Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Requester, Server, class};
+pub use cx::{
+    Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Requester, Server, class, lifetimes_ms,
+};
 pub use decision::{Decided, Decision, Stop};
 pub use draft::Draft;
 pub use reject::{Message, Reject};

@@ -13,8 +13,7 @@ use ruma::{
 use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
-    Appservice, Cx, Decided, Decision, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Reject, Requester,
-    Server, Stop,
+    Appservice, Cx, Decided, Decision, Interest, Reject, Requester, Server, Stop, lifetimes_ms,
     room::{
         create, membership,
         send::{SendEvent, SendState, send_event, send_state},
@@ -41,9 +40,7 @@ impl World {
 
     /// With application services; the server's is `example.org`.
     pub fn with_appservices(services: impl IntoIterator<Item = Appservice>) -> Self {
-        let lifetimes =
-            [LIFETIME_MS, LIFETIME_MS + MEGOLM_ROTATION_MS, LIFETIME_MS, MINUTES_MS, LIFETIME_MS + OUTBOX_MARGIN_MS];
-        let retentions = lifetimes.into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
+        let retentions = lifetimes_ms(LIFETIME_MS).into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
         let server = Server {
             name: owned_server_name!("example.org"),
             signing_key: key_pair("server"),

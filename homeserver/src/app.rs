@@ -8,7 +8,7 @@ use std::sync::Arc;
 use config::Config;
 use engine::account::{self, Authenticated, Credentials, Secret};
 use engine::{Cx, Decided, Decision, Requester, Stop};
-use journal::{Journal as _, Outcome, SealedBatch, View};
+use journal::{Journal as _, Outcome, RootKey, SealedBatch, View};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
@@ -74,6 +74,8 @@ pub struct Resources {
     pub webhooks: Option<Webhooks>,
     /// Fetching previews of web pages; `None` when they are off.
     pub previews: Option<Previews>,
+    /// The operator's root key, if it did not come from the file.
+    pub given_root_key: Option<RootKey>,
     /// How often one may ask; `None` when limits are off.
     pub rates: Option<Rates>,
 }

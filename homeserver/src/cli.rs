@@ -1,23 +1,27 @@
 //! What is typed after `vestibule`, and how its answers look.
 
 mod platform;
+mod promise;
 mod users;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Parser, Subcommand};
 use config::Config;
 use engine::tables::Scope;
 use homeserver::clock::Clock;
-use homeserver::control::{self, Order};
+use homeserver::control::{self, Order, Progress};
 use homeserver::start;
 use journal::RootKey;
 use serde_json::{Value, json};
 
-pub use platform::{AccountCommand, HostCommand, OrgCommand, Paging, SessionCommand, audit, usage};
-pub use users::UserCommand;
+use platform::{AccountCommand, HostCommand, OrgCommand, Paging, SessionCommand, audit, usage};
+pub use promise::restore;
+use users::UserCommand;
 
 /// A slim Matrix homeserver for waiting rooms.
 #[derive(Debug, Parser)]
@@ -74,6 +78,23 @@ pub enum Command {
     /// How long things are kept.
     #[command(subcommand)]
     Retention(RetentionCommand),
+    /// Erase a user or a room now, from every answer and from the disk.
+    Erase(promise::Erase),
+    /// Make a backup while the server runs, or bring the one in that folder up to date. It holds no key of messages and files: what
+    /// expires here cannot be read there either.
+    Backup {
+        /// A folder of its own, outside the data folder.
+        folder: PathBuf,
+    },
+    /// Put a backup back, where there is no journal; without a running server. With the keyring in its place, what has not expired is
+    /// readable again; what has expired since stays gone.
+    Restore {
+        /// The folder that `backup` was given.
+        folder: PathBuf,
+    },
+    /// The keys of what is stored.
+    #[command(subcommand)]
+    Keyring(promise::KeyringCommand),
     /// Look for what is wrong.
     Doctor,
 }
@@ -94,7 +115,7 @@ pub enum KeysCommand {
     #[command(after_help = "For the platform's back end: vestibule keys create\n\
         For a dashboard that only looks, for a quarter: vestibule keys create --scope read --lifetime 90d")]
     Create {
-        /// What it may be used for: read, provision, login, audit, or platform for all of it. May be given several times.
+        /// What it may be used for: read, provision, login, erase, audit, or platform for all of it. May be given several times.
         #[arg(long = "scope", value_parser = scope)]
         scopes: Vec<Scope>,
         /// How long it can be used, such as 90d; until it is revoked unless given.
@@ -122,6 +143,9 @@ pub enum ReportsCommand {
 pub enum RetentionCommand {
     /// What is kept, until when.
     Status,
+    /// Prove that something is gone: every file is searched as it is, and every sealed value in it, deleted ones too, is opened with
+    /// every key that exists. Ends with status 0 if it is nowhere, 2 if it was found.
+    Prove(promise::Prove),
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -149,32 +173,52 @@ impl From<ReportsCommand> for Order {
     }
 }
 
-impl From<RetentionCommand> for Order {
-    fn from(command: RetentionCommand) -> Self {
-        match command {
-            RetentionCommand::Status => Self::RetentionStatus,
-        }
+impl Command {
+    /// What the server is asked to do.
+    pub fn order(self) -> anyhow::Result<Order> {
+        Ok(match self {
+            Self::Keys(command) => command.into(),
+            Self::Org(command) => command.into(),
+            Self::Account(command) => command.into(),
+            Self::Host(command) => command.into(),
+            Self::Session(command) => command.into(),
+            Self::Usage { organization } => usage(organization),
+            Self::Audit(paging) => audit(paging),
+            Self::User(command) => Order::User(command.order()?),
+            Self::Reports(command) => command.into(),
+            Self::Retention(RetentionCommand::Status) => Order::RetentionStatus,
+            Self::Retention(RetentionCommand::Prove(prove)) => prove.try_into()?,
+            Self::Erase(erase) => erase.try_into()?,
+            Self::Backup { folder } => promise::backup_order(&folder)?,
+            Self::Keyring(command) => command.try_into()?,
+            Self::Serve | Self::Config(_) | Self::Restore { .. } | Self::Doctor => bail!("this is not asked of a server"),
+        })
     }
 }
 
 /// Carries out an order, in the running server or without one, and prints the answer.
-pub fn order(config: Config, order: Order, json: bool, root_key: Option<RootKey>) -> anyhow::Result<()> {
-    let answer = carry_out(config, &order, root_key)?;
+pub fn order(config: Config, order: Order, json: bool, root_key: Option<RootKey>) -> anyhow::Result<ExitCode> {
+    let answer = carry_out(config, &order, json, root_key)?;
     if json {
         println!("{answer}");
     } else {
         print!("{}", for_people(&order, &answer));
     }
-    Ok(())
+    Ok(if promise::is_refuted(&order, &answer) { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
-fn carry_out(config: Config, order: &Order, root_key: Option<RootKey>) -> anyhow::Result<Value> {
-    if let Some(answer) = control::ask(&config.server.data, order) {
+fn carry_out(config: Config, order: &Order, json: bool, root_key: Option<RootKey>) -> anyhow::Result<Value> {
+    let progress: Progress = Arc::new(move |line| {
+        if !json {
+            eprintln!("{line}");
+        }
+    });
+    if let Some(answer) = control::ask(&config.server.data, order, &progress) {
         return answer.map_err(|error| anyhow!(error));
     }
     crate::runtime()?.block_on(async {
         let app = start::open(config, Clock::system(), root_key).await?;
-        let answer = control::execute(&app, order.clone()).await.map_err(|error| anyhow!(error.sentence()));
+        let answer = control::execute(&app, order.clone(), &progress).await.map_err(|error| anyhow!(error.sentence()));
         app.end();
         app.tasks.wait().await;
         app.journal.close().context("the journal did not close cleanly")?;
@@ -203,24 +247,9 @@ fn for_people(order: &Order, answer: &Value) -> String {
         Order::Platform { .. } => platform::for_people(answer),
         Order::User(order) => users::users_for_people(order, answer),
         Order::ReportsList => users::reports_for_people(answer),
+        Order::Promise(order) => promise::for_people(order, answer),
         Order::Health => format!("{} runs, {} batches\n", text(&answer["server"]), answer["batches"]),
-        Order::RetentionStatus => {
-            let span = |value: &Value| config::Span::from_ms(value.as_u64().unwrap_or_default()).to_string();
-            let mut lines = format!(
-                "messages and files live {}, keys are per {}\n",
-                span(&answer["lifetime_ms"]),
-                span(&answer["slot_ms"])
-            );
-            for class in answer["classes"].as_array().into_iter().flatten() {
-                lines += &format!(
-                    "class {}: lifetime {}, {} keys\n",
-                    class["class"],
-                    span(&class["lifetime_ms"]),
-                    class["epochs"]
-                );
-            }
-            lines
-        }
+        Order::RetentionStatus => promise::status(answer),
     }
 }
 
@@ -230,7 +259,7 @@ pub fn doctor(config: Config, json: bool, root_key: anyhow::Result<Option<RootKe
     let key_file = config.server.root_key.clone();
     let from_environment = matches!(root_key, Ok(Some(_)));
     findings.push(("root key", root_key_finding(&key_file, from_environment)));
-    let journal = root_key.and_then(|root_key| carry_out(config, &Order::Health, root_key));
+    let journal = root_key.and_then(|root_key| carry_out(config, &Order::Health, true, root_key));
     findings.push((
         "journal",
         journal.map(|health| for_people(&Order::Health, &health).trim().to_owned()).map_err(|error| format!("{error:#}")),

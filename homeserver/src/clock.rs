@@ -2,21 +2,28 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one place")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use journal::Timestamp;
 use tokio::time::Instant;
 
-/// The server's clock. It never goes back while the process runs: what has expired stays expired.
+/// How far the system's clock may go back without being noticed: corrections of a running clock are smaller.
+const BACK_MS_MAX: u64 = 1_000;
+
+/// The server's clock. It never goes back, not over restarts either ([`Clock::not_before`]): what has expired stays expired. If the
+/// system's clock is set back, this one goes on from where it was, so that what comes from then on still lives L.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// How far ahead of the system's clock it is: zero outside tests.
+    /// How far ahead of the system's clock it is: zero unless that was set back.
     ahead_ms: AtomicU64,
     latest_ms: AtomicU64,
+    /// What tests pretend: how much the system's clock was set forward or back, and what it said when it was stopped.
+    moved_ms: AtomicI64,
+    stopped_ms: AtomicU64,
 }
 
 impl Clock {
@@ -29,15 +36,45 @@ impl Clock {
     /// The present moment.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let system_ms = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        let now_ms = system_ms.saturating_add(self.0.ahead_ms.load(Ordering::SeqCst));
-        Timestamp::from_ms(self.0.latest_ms.fetch_max(now_ms, Ordering::SeqCst).max(now_ms))
+        let ahead_ms = self.0.ahead_ms.load(Ordering::SeqCst);
+        let now_ms = self.system_ms().saturating_add(ahead_ms);
+        let latest_ms = self.0.latest_ms.fetch_max(now_ms, Ordering::SeqCst).max(now_ms);
+        let behind_ms = latest_ms - now_ms;
+        // Of several who notice, one sets it right.
+        if behind_ms > BACK_MS_MAX
+            && self.0.ahead_ms.compare_exchange(ahead_ms, ahead_ms + behind_ms, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
+            tracing::warn!(behind_ms, "the system's clock was set back; the server's goes on from where it was");
+        }
+        Timestamp::from_ms(latest_ms)
     }
 
-    /// Moves the clock ahead of the system's, for tests. Waiting tasks don't notice.
+    /// From here on it says nothing before `moment`: the latest that the data folder knows of.
+    pub fn not_before(&self, moment: Timestamp) {
+        self.0.latest_ms.fetch_max(moment.as_ms(), Ordering::SeqCst);
+    }
+
+    fn system_ms(&self) -> u64 {
+        let system_ms = match self.0.stopped_ms.load(Ordering::SeqCst) {
+            0 => system_ms(),
+            stopped_ms => stopped_ms,
+        };
+        system_ms.saturating_add_signed(self.0.moved_ms.load(Ordering::SeqCst))
+    }
+
+    /// Sets the system's clock forward, as far as this one sees it: for tests. Waiting tasks don't notice.
     pub fn advance(&self, by: Duration) {
-        self.0.ahead_ms.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.0.moved_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
+    /// Sets it back, for tests.
+    pub fn set_back(&self, by: Duration) {
+        self.0.moved_ms.fetch_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
+    /// Stops it, for tests that look at both sides of a moment: from here on only they move it.
+    pub fn stop(&self) {
+        self.0.stopped_ms.store(system_ms(), Ordering::SeqCst);
     }
 
     /// The instant `after` from now, for waiting.
@@ -51,6 +88,11 @@ impl Clock {
     pub fn stopwatch(&self) -> Stopwatch {
         Stopwatch(Instant::now())
     }
+}
+
+fn system_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Measures how long something took.

@@ -1,12 +1,14 @@
 //! Commands for a server that runs: one JSON line in, one JSON line out, over a socket in the data folder. Whoever may write to
 //! that folder may ask; nobody else can reach it.
 
+mod promise;
 mod users;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 
+pub use promise::{PromiseOrder, Target};
 pub use users::{Mark, UserOrder};
 
 use crate::app::App;
@@ -30,8 +34,17 @@ use crate::platform::calls::Asked;
 /// Bytes of one order.
 const ORDER_BYTES_MAX: u64 = 64 * 1024;
 
-/// How long one side waits for the other.
+/// How long one side waits for the other's next line.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// While an order is carried out, a line is sent at least this often.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// Lines of progress that wait to be sent; more are left out.
+const PROGRESS_MAX: usize = 16;
+
+/// Whom an order that takes long tells how far it is.
+pub type Progress = Arc<dyn Fn(String) + Send + Sync>;
 
 /// What a command asks of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +87,8 @@ pub enum Order {
     User(UserOrder),
     /// What users have reported.
     ReportsList,
+    /// Proofs, erasures, backups.
+    Promise(PromiseOrder),
 }
 
 /// Where the socket of a server with this data folder is.
@@ -86,7 +101,7 @@ pub fn socket_path(data: &Path) -> PathBuf {
 ///
 /// # Errors
 /// As the engine says.
-pub async fn execute(app: &App, order: Order) -> Result<Value, ApiError> {
+pub async fn execute(app: &App, order: Order, progress: &Progress) -> Result<Value, ApiError> {
     match order {
         Order::Health => app.read(|cx| Ok(json!({ "server": cx.server.name, "batches": cx.view.seq() }))),
         Order::KeysCreate { scopes, lifetime_ms } => {
@@ -108,7 +123,8 @@ pub async fn execute(app: &App, order: Order) -> Result<Value, ApiError> {
             app.run(|cx| platform::revoke_platform_key(cx, &id)).await?;
             Ok(json!({ "id": id }))
         }
-        Order::RetentionStatus => Ok(retention_status(app)),
+        Order::RetentionStatus => promise::status(app).await,
+        Order::Promise(order) => promise::execute(app, order, progress).await,
         Order::Platform { call, params, query, body } => platform_call(app, &call, params, query, &body).await,
         Order::User(order) => users::execute(app, order).await,
         Order::ReportsList => Ok(json!({ "reports": app.read(engine::reports::reports)? })),
@@ -128,28 +144,6 @@ async fn platform_call(app: &App, call: &str, params: Vec<String>, query: String
         idempotency: None,
     };
     (entry.handler)(app.clone(), asked).await
-}
-
-fn retention_status(app: &App) -> Value {
-    let sealer = app.journal.sealer();
-    let (classes, epochs) = (sealer.classes(), sealer.keyring().epochs());
-    let classes = classes.iter().map(|(class, retention)| {
-        let ends = epochs.iter().filter(|epoch| epoch.class == class).map(|epoch| classes.ends_at(*epoch));
-        let ends: Vec<_> = ends.collect();
-        json!({
-            "class": class.0,
-            "lifetime_ms": retention.lifetime_ms,
-            "epochs": ends.len(),
-            "next_key_destroyed_at": ends.iter().min(),
-            "last_key_destroyed_at": ends.iter().max(),
-        })
-    });
-    json!({
-        "now": app.clock.now(),
-        "lifetime_ms": app.server.retention_ms,
-        "slot_ms": sealer.classes().slot_ms(),
-        "classes": classes.collect::<Vec<_>>(),
-    })
 }
 
 /// Answers orders until the server ends.
@@ -177,7 +171,7 @@ pub async fn serve(app: App) {
         let app_of_task = app.clone();
         app.tasks.spawn(async move {
             // A command that hangs up early is its own affair.
-            let _: Result<_, _> = tokio::time::timeout(PATIENCE, answer(&app_of_task, stream)).await;
+            let _: Result<_, _> = answer(&app_of_task, stream).await;
         });
     }
     let _: Result<(), _> = std::fs::remove_file(&path);
@@ -186,32 +180,55 @@ pub async fn serve(app: App) {
 async fn answer(app: &App, stream: UnixStream) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    tokio::io::BufReader::new(reader.take(ORDER_BYTES_MAX)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str::<Order>(&line) {
-        Err(_) => json!({ "error": "this server does not know the command: is it of another version?" }),
-        Ok(order) => match execute(app, order).await {
-            Ok(value) => json!({ "ok": value }),
-            Err(error) => json!({ "error": error.sentence() }),
-        },
+    tokio::time::timeout(PATIENCE, tokio::io::BufReader::new(reader.take(ORDER_BYTES_MAX)).read_line(&mut line)).await??;
+    let Ok(order) = serde_json::from_str::<Order>(&line) else {
+        let unknown = json!({ "error": "this server does not know the command: is it of another version?" });
+        return writer.write_all(format!("{unknown}\n").as_bytes()).await;
     };
-    writer.write_all(format!("{answer}\n").as_bytes()).await
+    let (sender, mut lines) = mpsc::channel(PROGRESS_MAX);
+    let progress: Progress = Arc::new(move |line| drop(sender.try_send(line)));
+    let mut work = std::pin::pin!(execute(app, order, &progress));
+    loop {
+        let answer = tokio::select! {
+            done = &mut work => match done {
+                Ok(value) => json!({ "ok": value }),
+                Err(error) => json!({ "error": error.sentence() }),
+            },
+            line = lines.recv() => json!({ "progress": line }),
+            () = tokio::time::sleep_until(app.clock.deadline(SIGN_OF_LIFE)) => json!({ "progress": null }),
+        };
+        // What has begun goes on, even if nobody listens any more.
+        let sent = tokio::time::timeout(PATIENCE, writer.write_all(format!("{answer}\n").as_bytes())).await;
+        if answer.get("progress").is_none() {
+            return sent?;
+        }
+    }
 }
 
 /// Asks the server that runs on `data`; `None` if none does.
 ///
 /// # Errors
 /// The server's refusal, as a sentence.
-pub fn ask(data: &Path, order: &Order) -> Option<Result<Value, String>> {
+pub fn ask(data: &Path, order: &Order, progress: &Progress) -> Option<Result<Value, String>> {
     let stream = BlockingStream::connect(socket_path(data)).ok()?;
-    Some(converse(stream, order).unwrap_or_else(|error| Err(format!("the running server did not answer: {error}"))))
+    Some(
+        converse(stream, order, progress).unwrap_or_else(|error| Err(format!("the running server did not answer: {error}"))),
+    )
 }
 
-fn converse(mut stream: BlockingStream, order: &Order) -> std::io::Result<Result<Value, String>> {
+fn converse(mut stream: BlockingStream, order: &Order, progress: &Progress) -> std::io::Result<Result<Value, String>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(format!("{}\n", serde_json::to_string(order)?).as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    let mut answer: Value = serde_json::from_str(&line)?;
+    let mut reader = BufReader::new(stream);
+    let mut answer: Value = loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let answer: Value = serde_json::from_str(&line)?;
+        match answer.get("progress") {
+            None => break answer,
+            Some(line) => line.as_str().map(ToOwned::to_owned).map_or((), &**progress),
+        }
+    };
     Ok(match answer.get_mut("ok") {
         Some(value) => Ok(value.take()),
         None => Err(answer.get("error").and_then(Value::as_str).unwrap_or("the running server gave no reason").to_owned()),

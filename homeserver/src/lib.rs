@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod appservices;
+pub mod backup;
 pub mod client;
 pub mod clock;
 pub mod connections;
@@ -17,6 +18,8 @@ pub mod newcomer;
 pub mod passwords;
 pub mod platform;
 pub mod previews;
+pub mod prove;
+pub mod root_key;
 pub mod server_keys;
 pub mod start;
 pub mod tasks;

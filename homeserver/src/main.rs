@@ -3,16 +3,16 @@
 mod cli;
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use config::{Config, LogFormat, Vars, homeserver::PREFIX};
 use homeserver::clock::Clock;
-use homeserver::control::Order;
 use homeserver::http::tls::Tls;
-use homeserver::start::ROOT_KEY_VARIABLE;
-use homeserver::{client, control, http, start, widget, workers};
+use homeserver::root_key::{ROOT_KEY_CREDENTIAL, ROOT_KEY_VARIABLE};
+use homeserver::{client, control, http, root_key, start, widget, workers};
 use journal::RootKey;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,7 +25,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("vestibule: {error:#}");
             ExitCode::FAILURE
@@ -33,43 +33,39 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Command::Config(ConfigCommand::Example) = arguments.command {
         print!("{}", config::homeserver::EXAMPLE);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     let config = Config::load(arguments.config.as_deref(), Vars::of_process(PREFIX))?;
     match arguments.command {
         Command::Serve => {
             log(&config)?;
-            runtime()?.block_on(serve(config))
+            runtime()?.block_on(serve(config))?;
         }
         Command::Config(_) => {
             println!("the configuration can be used");
-            Ok(())
         }
-        Command::Doctor => cli::doctor(config, arguments.json, root_key()),
-        Command::Keys(command) => cli::order(config, command.into(), arguments.json, root_key()?),
-        Command::Org(command) => cli::order(config, command.into(), arguments.json, root_key()?),
-        Command::Account(command) => cli::order(config, command.into(), arguments.json, root_key()?),
-        Command::Host(command) => cli::order(config, command.into(), arguments.json, root_key()?),
-        Command::Session(command) => cli::order(config, command.into(), arguments.json, root_key()?),
-        Command::Usage { organization } => cli::order(config, cli::usage(organization), arguments.json, root_key()?),
-        Command::Audit(paging) => cli::order(config, cli::audit(paging), arguments.json, root_key()?),
-        Command::User(command) => cli::order(config, Order::User(command.order()?), arguments.json, root_key()?),
-        Command::Reports(command) => cli::order(config, command.into(), arguments.json, root_key()?),
-        Command::Retention(command) => cli::order(config, command.into(), arguments.json, root_key()?),
+        Command::Doctor => cli::doctor(config, arguments.json, root_key())?,
+        Command::Restore { folder } => cli::restore(config, &folder, arguments.json, root_key()?)?,
+        command => return cli::order(config, command.order()?, arguments.json, root_key()?),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the system gave no threads")
 }
 
-/// The root key, where it comes in the environment instead of a file.
+/// The root key, where it comes in the environment or as a systemd credential instead of from the file.
 fn root_key() -> anyhow::Result<Option<RootKey>> {
-    let Some(text) = std::env::var_os(ROOT_KEY_VARIABLE) else { return Ok(None) };
-    RootKey::parse(text.as_encoded_bytes()).map(Some).context(ROOT_KEY_VARIABLE)
+    if let Some(text) = std::env::var_os(ROOT_KEY_VARIABLE) {
+        return RootKey::parse(text.as_encoded_bytes()).map(Some).context(ROOT_KEY_VARIABLE);
+    }
+    let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(None) };
+    let path = Path::new(&folder).join(ROOT_KEY_CREDENTIAL);
+    if path.exists() { Ok(Some(root_key::read(&path)?)) } else { Ok(None) }
 }
 
 fn log(config: &Config) -> anyhow::Result<()> {

@@ -1,7 +1,5 @@
-//! From a configuration to a running [`App`]: root key, keyring, journal, signing key, application services.
+//! From a configuration to a running [`App`]: keyring, journal, signing key, application services.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +7,8 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use config::Config;
 use engine::tables::{SERVER, ServerRow};
-use engine::{MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS};
 use journal::rocks::{OnCommit, Options};
-use journal::{Batch, ClassTable, Journal as _, Keyring, Outcome, Retention, RootKey, Sealer};
+use journal::{Batch, ClassTable, Journal as _, Outcome, Retention, RootKey, Sealer};
 use ruma::signatures::Ed25519KeyPair;
 use ruma::{OwnedServerName, RoomVersionId};
 use tokio::sync::Semaphore;
@@ -30,11 +27,9 @@ use crate::jwt::Jwt;
 use crate::media::{MediaStore, Place};
 use crate::passwords::Passwords;
 use crate::previews::Previews;
+use crate::root_key;
 use crate::tasks::Tasks;
 use crate::workers::webhooks::Webhooks;
-
-/// Where an operator can put the root key instead of a file; read by `main`.
-pub const ROOT_KEY_VARIABLE: &str = "VESTIBULE_ROOT_KEY";
 
 /// How long a connection to an application service or push gateway may take to be made.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -73,7 +68,8 @@ pub enum StartError {
     Appservice(#[from] appservices::RegistrationError),
 }
 
-fn at(path: &Path) -> impl Fn(std::io::Error) -> StartError {
+/// Names the file that an error is about.
+pub(crate) fn at(path: &Path) -> impl Fn(std::io::Error) -> StartError {
     let path = path.to_owned();
     move |error| StartError::Path { path: path.clone(), problem: error.to_string() }
 }
@@ -89,16 +85,13 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let data = &config.server.data;
     std::fs::create_dir_all(data).map_err(at(data))?;
 
-    let root_key = match root_key {
-        Some(root_key) => root_key,
-        None => root_key_file(&config.server.root_key, data)?,
-    };
-    let sealer = Sealer::new(keyring(&data.join("keyring"), &root_key)?, classes(&config));
+    let sealer = Sealer::new(root_key::open_keyring(&config, root_key.clone())?, classes(&config));
     let hub = Hub::default();
     let waker = hub.clone();
     let on_commit: OnCommit = Arc::new(move |_, topics| waker.wake(topics));
-    let options = Options { on_commit: Some(on_commit), ..Options::default() };
+    let options = Options { on_commit: Some(on_commit), now: clock.now(), ..Options::default() };
     let journal = Store::open(&data.join("journal"), sealer, options)?;
+    clock.not_before(journal.latest());
     let row = server_row(&journal, &config, &clock, entropy).await?;
     let server = Arc::new(server(&config, &row)?);
 
@@ -108,7 +101,8 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let passwords =
         Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
     let tasks = Tasks::default();
-    let media = MediaStore::open(Place::open(&config)?, classes(&config), clock.clone(), entropy, tasks.clone()).await?;
+    let classes = journal.sealer().classes().clone();
+    let media = MediaStore::open(Place::open(&config)?, classes, clock.clone(), entropy, tasks.clone()).await?;
     let thumbnails = Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let (webhooks, jwt) = (Webhooks::open(&config, entropy)?, Jwt::open(&config)?);
     let app = App::new(Resources {
@@ -130,6 +124,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         webhooks,
         jwt,
         previews,
+        given_root_key: root_key,
         rates,
     });
     let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());
@@ -148,35 +143,8 @@ fn clients() -> reqwest::Result<(reqwest::Client, reqwest::Client)> {
 #[must_use]
 pub fn classes(config: &Config) -> ClassTable {
     let lifetime_ms = config.retention.lifetime.as_ms();
-    let (to_device, outbox) = (lifetime_ms + MEGOLM_ROTATION_MS, lifetime_ms + OUTBOX_MARGIN_MS);
-    let lifetimes = [lifetime_ms, to_device, lifetime_ms, MINUTES_MS, outbox, engine::media::DAY_MS];
-    let retentions = lifetimes.into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
+    let retentions = engine::lifetimes_ms(lifetime_ms).into_iter().map(|lifetime_ms| Retention { lifetime_ms }).collect();
     ClassTable::new(config.retention.slot.as_ms(), retentions)
-}
-
-/// The root key in the file at `path`; a new one on the very first start, when there is no keyring yet.
-fn root_key_file(path: &Path, data: &Path) -> Result<RootKey, StartError> {
-    let wrong = |problem: String| StartError::Path { path: path.to_owned(), problem };
-    match std::fs::read(path) {
-        Ok(contents) => RootKey::parse(&contents).map_err(|error| wrong(error.to_string())),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(wrong(error.to_string())),
-        Err(_) if data.join("keyring").exists() => Err(wrong(format!(
-            "the root key is not here, and {} cannot be read without it: put it back, or set server.root_key to where it is",
-            data.display()
-        ))),
-        Err(_) => {
-            let root_key = RootKey::generate()?;
-            let mut file =
-                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))?;
-            file.write_all(root_key.to_hex().as_bytes()).and_then(|()| file.sync_all()).map_err(at(path))?;
-            tracing::warn!(path = %path.display(), "made a new root key; keep a copy of it apart from copies of the data folder");
-            Ok(root_key)
-        }
-    }
-}
-
-fn keyring(path: &Path, root_key: &RootKey) -> Result<Keyring, StartError> {
-    Ok(if path.exists() { Keyring::open(path, root_key)? } else { Keyring::create(path, root_key)? })
 }
 
 /// What the data folder says of the server it belongs to; written on the first start.
@@ -211,7 +179,8 @@ async fn server_row(journal: &Store, config: &Config, clock: &Clock, entropy: En
     Ok(row)
 }
 
-/// The name is in every id and the lifetime in every promise: neither changes under the data.
+/// The name is in every id, and epochs are counted in slots: neither changes under the data. (A lifetime may:
+/// `docs/decisions/0016-which-lifetime-counts.md`.)
 fn check_same(config: &Config, row: &ServerRow) -> Result<(), StartError> {
     let data = config.server.data.display();
     if row.name != config.server.name {
@@ -220,13 +189,10 @@ fn check_same(config: &Config, row: &ServerRow) -> Result<(), StartError> {
             config.server.name, row.name
         )));
     }
-    if (row.lifetime_ms, row.slot_ms) != (config.retention.lifetime.as_ms(), config.retention.slot.as_ms()) {
+    if row.slot_ms != config.retention.slot.as_ms() {
         return Err(StartError::Mismatch(format!(
-            "retention.lifetime and retention.slot are {} and {}, but {data} was made with {} and {}: set them back, or start with \
-             another data folder",
-            config.retention.lifetime,
+            "retention.slot is {}, but {data} was made with {}: set it back, or start with another data folder",
             config.retention.slot,
-            config::Span::from_ms(row.lifetime_ms),
             config::Span::from_ms(row.slot_ms)
         )));
     }

@@ -6,6 +6,7 @@ pub mod backups;
 pub mod counts;
 pub mod delayed;
 mod due;
+pub mod erasure;
 pub mod expiry;
 pub mod push;
 pub mod sessions;

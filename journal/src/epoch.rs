@@ -1,5 +1,7 @@
 //! Epochs: the unit of deletion. Everything sealed in one epoch becomes unreadable at once, when its key is destroyed.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Timestamp;
 
 /// A retention class: a lifetime that rows of expiring tables share. Class numbers are stable: rows carry them.
@@ -22,11 +24,25 @@ pub struct Epoch {
     pub slot: u32,
 }
 
+/// The lifetimes of the classes before they were changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The first slot in which they no longer counted.
+    pub until_slot: u32,
+    /// By class.
+    pub lifetimes_ms: Vec<u64>,
+}
+
 /// The classes of a journal and the length of a slot.
+///
+/// An epoch lives by the shortest lifetime that was in force from its slot until now: a longer one lengthens nothing that was
+/// written before it, a shorter one holds for everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassTable {
     slot_ms: u64,
     classes: Vec<Retention>,
+    /// Oldest first.
+    earlier: Vec<Earlier>,
 }
 
 impl ClassTable {
@@ -36,7 +52,28 @@ impl ClassTable {
     /// Slots of `slot_ms` (at least 1), and the retention of class 0, 1, ….
     #[must_use]
     pub fn new(slot_ms: u64, classes: Vec<Retention>) -> Self {
-        Self { slot_ms: slot_ms.max(1), classes }
+        Self { slot_ms: slot_ms.max(1), classes, earlier: Vec::new() }
+    }
+
+    /// The same with what was in force before, oldest first.
+    #[must_use]
+    pub fn after(self, earlier: Vec<Earlier>) -> Self {
+        Self { earlier, ..self }
+    }
+
+    /// What was in force before, oldest first.
+    #[must_use]
+    pub fn earlier(&self) -> &[Earlier] {
+        &self.earlier
+    }
+
+    /// How long rows of `epoch` live, in milliseconds.
+    #[must_use]
+    pub fn lifetime_of(&self, epoch: Epoch) -> u64 {
+        let class = usize::from(epoch.class.0);
+        let before = self.earlier.iter().filter(|earlier| epoch.slot < earlier.until_slot);
+        let before = before.filter_map(|earlier| earlier.lifetimes_ms.get(class).copied());
+        before.fold(self.lifetime_ms(epoch.class), u64::min)
     }
 
     /// The length of a slot in milliseconds.
@@ -66,7 +103,7 @@ impl ClassTable {
     #[must_use]
     pub fn ends_at(&self, epoch: Epoch) -> Timestamp {
         let slot_end = (u64::from(epoch.slot) + 1).saturating_mul(self.slot_ms);
-        Timestamp::from_ms(slot_end).plus_ms(self.lifetime_ms(epoch.class))
+        Timestamp::from_ms(slot_end).plus_ms(self.lifetime_of(epoch))
     }
 
     /// Slots per bucket of `class`: a bucket is the lifetime / 24 long, rounded up to whole slots.

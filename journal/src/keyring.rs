@@ -2,8 +2,8 @@
 //!
 //! A small file of fixed slots beside the store. The operator's [`RootKey`] wraps one random *data key*; from that come
 //! the key of lasting rows, of names, of lasting media, and the one that wraps the epoch keys. An epoch's key is random,
-//! and [`Keyring::destroy`] overwrites its slot in place. A backup of the store holds no key; a backup of the keyring file
-//! would, so it belongs into none.
+//! and [`Keyring::destroy`] overwrites its slot in place. A backup of the store holds no key; a copy of the keyring file
+//! would, so a backup gets one without epochs ([`Keyring::copy_without_epochs`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -234,6 +234,28 @@ impl Keyring {
         }
         let mut keys = self.0.epochs.write().unwrap_or_else(PoisonError::into_inner);
         Ok(epochs.iter().filter(|epoch| keys.remove(epoch).is_some()).count())
+    }
+
+    /// Wraps the keyring by another root key; from then on the old one opens nothing. A crash leaves one of the two in force, whole.
+    ///
+    /// # Errors
+    /// [`KeyringError::WrongRootKey`] when `old` is not the present one; what the file system said.
+    pub fn rewrap(&self, old: &RootKey, new: &RootKey) -> Result<(), KeyringError> {
+        self.lock_file().as_mut().map_or(Ok(()), |file| file.rewrap(old, new))
+    }
+
+    /// Writes a keyring to `path` that holds the key of lasting rows and no epoch's: what a backup may hold.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn copy_without_epochs(&self, path: &Path) -> Result<(), KeyringError> {
+        self.lock_file().as_ref().map_or(Ok(()), |file| file.copy_without_epochs(path))
+    }
+
+    /// Whether both open the same lasting rows.
+    #[must_use]
+    pub fn is_of_same_store(&self, other: &Self) -> bool {
+        self.0.data.id() == other.0.data.id()
     }
 
     pub(crate) fn data_key(&self) -> &SealKey {

@@ -5,7 +5,8 @@
 //! rows it rests on has changed. There is no other way to write.
 //!
 //! Every value is sealed before it leaves the committing task; rows of expiring tables are sealed under the key of
-//! their [`Epoch`], and [`Keyring::destroy`] makes all rows of an epoch unreadable at once, wherever they were copied.
+//! their [`Epoch`], and [`Keyring::destroy`] makes all rows of an epoch unreadable at once, wherever they were copied. A
+//! [`Tracer`] finds every copy of a row that can still be opened, in files of any kind.
 //!
 //! The journal knows nothing of Matrix.
 // What is applied must not depend on the order of a hash table.
@@ -25,6 +26,7 @@ mod sealer;
 mod seq;
 mod stored;
 mod table;
+mod trace;
 mod view;
 mod wire;
 
@@ -37,7 +39,7 @@ pub use batch::{
     Batch, BatchTooLarge, LIMITS, Limits, Op, Outcome, Precondition, SealedBatch, SealedOp, Topic, Unavailable,
 };
 pub use digest::Digest;
-pub use epoch::{Class, ClassTable, Epoch, Retention};
+pub use epoch::{Class, ClassTable, Earlier, Epoch, Retention};
 pub use key::{Component, Key, KeyError, KeyReader, KeyWriter, Prefix};
 pub use keyring::{Keyring, KeyringError, MediaKey, RootKey, RootKeyError};
 pub use memory::{MemoryJournal, MemoryView};
@@ -46,5 +48,6 @@ pub use row::{RawRow, Row};
 pub use sealer::Sealer;
 pub use seq::{Seq, Stamp, Timestamp};
 pub use table::{Expiring, Lasting, Residence, Scan, Table, TableInfo};
+pub use trace::{Trace, Tracer, log_records};
 pub use view::{Direction, Journal, RawScan, ReadError, ScanRange, View};
 pub use wire::WireError;

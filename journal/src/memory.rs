@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     Batch, ClassTable, Digest, Direction, Journal, Keyring, KeyringError, Name, Outcome, RawRow, RawScan, ReadError,
-    ScanRange, SealedBatch, Sealer, Seq, TableInfo, Timestamp, Unavailable, View,
+    Residence, ScanRange, SealedBatch, Sealer, Seq, TableInfo, Timestamp, Unavailable, View,
     apply::{Applied, Rows, apply},
     stored::{StoredRow, after_prefix, full_key},
 };
@@ -69,6 +69,22 @@ impl MemoryJournal {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.state().digest
+    }
+
+    /// All live values, opened, each with its table's id: for tests that look for something everywhere.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when a seal does not hold.
+    pub fn values(&self, now: Timestamp) -> Result<Vec<(u16, Vec<u8>)>, ReadError> {
+        let state = self.state();
+        let mut values = Vec::new();
+        for (full, row) in &state.rows {
+            let Some((id, key)) = full.split_first_chunk::<2>() else { continue };
+            let id = u16::from_be_bytes(*id);
+            let table = TableInfo { id, name: "any", residence: Residence::Lasting, version: 0, append_only: false };
+            values.extend(self.0.sealer.open(&table, key, row, now)?.map(|opened| (id, opened.bytes)));
+        }
+        Ok(values)
     }
 
     /// Seals and commits `batch` without waiting for anything.

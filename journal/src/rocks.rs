@@ -19,7 +19,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use rocksdb::checkpoint::Checkpoint;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Batch, Digest, Journal, Outcome, SealedBatch, Sealer, Seq, Timestamp, Unavailable};
+use crate::{Batch, Class, Digest, Journal, Outcome, SealedBatch, Sealer, Seq, Timestamp, Unavailable};
 
 mod expiry;
 mod families;
@@ -82,6 +82,15 @@ impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> Self {
         Self::Store(error.to_string())
     }
+}
+
+/// Bytes in the store's files. What has not reached a file yet is not counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of lasting rows.
+    pub lasting_bytes: u64,
+    /// Of expiring ones: their class, when the last of them ends, and how many bytes.
+    pub buckets: Vec<(Class, Timestamp, u64)>,
 }
 
 /// A journal in `RocksDB`. Cheap to clone; all clones are one journal, and the store is closed with the last of them.
@@ -164,14 +173,31 @@ impl RocksJournal {
         })
     }
 
-    /// Rewrites the lasting rows so that nothing of deleted or replaced ones is left in the files. To be called after an
-    /// erasure; its cost is that of copying all lasting rows.
+    /// How much lies in the files, and until when.
     ///
     /// # Errors
     /// [`StoreError::Store`].
-    pub fn scrub(&self) -> Result<(), StoreError> {
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        self.0.store.usage()
+    }
+
+    /// The latest moment that any batch or sweep named: whoever opens the store later should not think it is earlier.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.0.store.latest()
+    }
+
+    /// Rewrites all files so that nothing of deleted or replaced rows is left in them. To be called after an erasure; its cost is
+    /// that of copying the store. (A sweep does the same for lasting rows alone, now and then.)
+    ///
+    /// # Errors
+    /// [`StoreError::Store`].
+    pub fn scrub(&self, now: Timestamp) -> Result<(), StoreError> {
         let _tending = self.0.tending.lock().unwrap_or_else(PoisonError::into_inner);
-        self.0.store.scrub()
+        self.0.store.scrub(now)?;
+        self.0.store.buckets().iter().for_each(|bucket| self.0.store.compact_bucket(bucket));
+        // Compaction leaves what it read for the next look at the folder.
+        expiry::remove_strays(&self.0.store).map(drop)
     }
 
     /// A consistent copy of the store in the new folder `path`, sharing files with it where the file system can. It holds no
@@ -182,6 +208,15 @@ impl RocksJournal {
     pub fn checkpoint(&self, path: &Path) -> Result<(), StoreError> {
         let _tending = self.0.tending.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Checkpoint::new(self.0.store.db())?.create_checkpoint(path)?)
+    }
+
+    /// Rewrites the lasting rows alone, as a sweep does now and then: for a copy that is to hold nothing of what was replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::Store`].
+    pub fn scrub_lasting(&self, now: Timestamp) -> Result<(), StoreError> {
+        let _tending = self.0.tending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.store.scrub(now)
     }
 
     /// Commits what is queued, stops the writer, and moves everything from the write-ahead log into files. May be called

@@ -92,6 +92,19 @@ pub(crate) fn seal(key: &SealKey, place: &Place<'_>, value: &[u8]) -> Result<Vec
     Ok(sealed)
 }
 
+/// Undoes what sealing did to the bytes after `key`'s id, wherever they end; without the place, and so without a look at the tag.
+/// `None` for bytes too short to be sealed.
+pub(crate) fn strip(key: &SealKey, from_id: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, SealError> {
+    let Some((nonce, ciphertext)) = from_id.get(4..).and_then(|rest| rest.split_first_chunk::<NONCE_BYTES>()) else {
+        return Ok(None);
+    };
+    // A stream cipher: encrypting what is encrypted, under the same nonce, is decrypting it. A new tag comes at the end.
+    let mut bytes =
+        XChaCha20Poly1305::new(&key.key.into()).encrypt(&XNonce::from(*nonce), ciphertext).map_err(|_| SealError)?;
+    bytes.truncate(ciphertext.len());
+    Ok(Some(Zeroizing::new(bytes)))
+}
+
 /// The id of the key that sealed this value.
 pub(crate) fn key_id(sealed: &[u8]) -> Option<[u8; 4]> {
     sealed.get(1..5)?.try_into().ok()

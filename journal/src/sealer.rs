@@ -40,6 +40,21 @@ impl Sealer {
         &self.0.classes
     }
 
+    /// The same keys for other classes.
+    #[must_use]
+    pub fn with_classes(&self, classes: ClassTable) -> Self {
+        Self::new(self.0.keyring.clone(), classes)
+    }
+
+    /// When a row ends: at the moment it says, or with its epoch, if that has been shortened since.
+    pub(crate) fn ends_at(&self, row: &StoredRow<'_>) -> Timestamp {
+        match row.lifetime {
+            None => Timestamp::NEVER,
+            Some((_, expires)) if self.0.classes.earlier().is_empty() => expires,
+            Some((epoch, expires)) => expires.min(self.0.classes.ends_at(epoch)),
+        }
+    }
+
     /// The name of `natural` in keys.
     #[must_use]
     pub fn name(&self, natural: &str) -> Name {
@@ -73,8 +88,8 @@ impl Sealer {
                         return Err(Unavailable::Store(format!("there is no retention class {}", class.0)));
                     }
                     Some((class, expires)) => {
-                        let latest = now.plus_ms(classes.lifetime_ms(class));
-                        Some((classes.epoch(class, now), expires.min(latest)))
+                        let epoch = classes.epoch(class, now);
+                        Some((epoch, expires.min(now.plus_ms(classes.lifetime_of(epoch)))))
                     }
                 };
                 let place = Place { table: table.id, key: &key, stamp_at, lifetime };
@@ -95,7 +110,7 @@ impl Sealer {
     pub(crate) fn is_alive(&self, row: &StoredRow<'_>, now: Timestamp) -> bool {
         match row.lifetime {
             None => true,
-            Some((_, expires)) if expires <= now => false,
+            Some(_) if self.ends_at(row) <= now => false,
             Some((epoch, _)) => {
                 let key = self.0.keyring.existing(epoch);
                 key.is_some_and(|key| Some(key.data().id()) == seal::key_id(row.sealed))
@@ -110,7 +125,7 @@ impl Sealer {
     pub fn open(&self, table: &TableInfo, key: &[u8], bytes: &[u8], now: Timestamp) -> Result<Option<RawRow>, ReadError> {
         let damaged = ReadError::Damaged { table: table.name };
         let Some(row) = StoredRow::decode(bytes) else { return Err(damaged) };
-        let expires = row.expires();
+        let expires = self.ends_at(&row);
         if expires <= now {
             return Ok(None);
         }

@@ -53,10 +53,6 @@ impl<'a> StoredRow<'a> {
         let stamp_at = Some(u16::from_be_bytes(*stamp_at)).filter(|at| *at != NO_STAMP);
         Some(Self { seq, stamp_at, lifetime, sealed })
     }
-
-    pub(crate) fn expires(&self) -> Timestamp {
-        self.lifetime.map_or(Timestamp::NEVER, |(_, expires)| expires)
-    }
 }
 
 /// The key a row is stored under: the table id, then the key.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Directory, rooms};
 use crate::{
-    Cx, Decided, Draft, Reject, Stop, policy,
+    Cx, Decided, Draft, Reject, Stop, media, policy,
     tables::{self, ProfileRow},
 };
 
@@ -92,6 +92,8 @@ pub fn set_field(cx: &Cx<'_>, command: &SetField) -> Decided<Option<Name>> {
     tables::PROFILES.require(&mut draft.batch, &name, Some(row.version));
     tables::PROFILES.put(&mut draft.batch, &name, &profile);
     list(&mut draft, &command.user_id, Some(&row.value), Some(&profile))?;
+    let pictures = [&row.value, &profile].map(|profile| profile.avatar_url.as_ref().map(|url| url.as_str()));
+    media::picture_changed(&mut draft, name.0, &command.user_id, pictures[0], pictures[1])?;
     let next = if in_rooms { rooms::propagate(&mut draft, &command.user_id, &profile, None)? } else { None };
     Ok(draft.commit(next))
 }
@@ -124,11 +126,14 @@ pub(crate) fn rename(draft: &mut Draft<'_>, user_id: &UserId, display_name: &str
 }
 
 /// Drafts the end of a profile.
-pub(super) fn delete(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), ReadError> {
+pub(crate) fn delete(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop> {
     let cx = draft.cx();
+    let name = cx.user(user_id);
     let before = member_profile(&cx, user_id)?;
-    tables::PROFILES.delete(&mut draft.batch, &(cx.user(user_id),));
-    list(draft, user_id, Some(&before), None)
+    media::picture_changed(draft, name, user_id, before.avatar_url.as_ref().map(|url| url.as_str()), None)?;
+    tables::PROFILES.delete(&mut draft.batch, &(name,));
+    list(draft, user_id, Some(&before), None)?;
+    Ok(())
 }
 
 /// Drafts what the user's directory says of them.

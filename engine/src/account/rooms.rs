@@ -2,7 +2,7 @@
 
 use journal::Name;
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, UserId,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, RoomId, UserId,
     events::{StateEventType, room::member::MembershipState},
 };
 
@@ -64,7 +64,7 @@ pub(crate) fn leave_with(draft: &mut Draft<'_>, user_id: &UserId, other: &UserId
         let present = |membership: &MembershipState| matches!(membership, MembershipState::Join | MembershipState::Invite);
         let with = tables::MEMBERS.get(cx.view, &(room, cx.user(other)))?;
         if present(&row.value.membership) && with.is_some_and(|member| present(&member.value.membership)) {
-            leave(draft, user_id, row.value.room_id)?;
+            leave(draft, user_id, &row.value.room_id)?;
         }
     }
     Ok(())
@@ -76,15 +76,16 @@ pub(super) fn leave_all(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), S
     for found in tables::MEMBERSHIPS.scan(cx.view, &(cx.user(user_id),)) {
         let row = found?.1.value;
         if matches!(row.membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock) {
-            leave(draft, user_id, row.room_id)?;
+            leave(draft, user_id, &row.room_id)?;
         }
     }
     Ok(())
 }
 
-fn leave(draft: &mut Draft<'_>, user_id: &UserId, room_id: OwnedRoomId) -> Result<(), Stop> {
+/// Drafts that the user leaves a room.
+pub(crate) fn leave(draft: &mut Draft<'_>, user_id: &UserId, room_id: &RoomId) -> Result<(), Stop> {
     let leave = CanonicalJsonValue::String(MembershipState::Leave.to_string());
-    append_member(draft, user_id, room_id, CanonicalJsonObject::from([("membership".to_owned(), leave)]))
+    append_member(draft, user_id, room_id.to_owned(), CanonicalJsonObject::from([("membership".to_owned(), leave)]))
 }
 
 fn append_member(

@@ -5,7 +5,7 @@ use ruma::{OwnedUserId, UserId};
 
 use super::{Directory, NewDevice, Session, data, devices, login, profile, pushers, rooms};
 use crate::{
-    Cx, Decided, Draft, Reject, Requester, Stop, keys,
+    Cx, Decided, Draft, Reject, Requester, Stop, erase, keys,
     room::notices,
     tables::{self, ProfileRow, UserKind, UserRow},
 };
@@ -120,7 +120,7 @@ pub fn check_available(cx: &Cx<'_>, localpart: &str, appservice: Option<&str>) -
     if is_provisioned_name(localpart) {
         return Err(Reject::Exclusive("this user name is reserved for the platform; choose another".into()).into());
     }
-    if tables::USERS.exists(cx.view, &(cx.user(&user_id),))? {
+    if tables::USERS.exists(cx.view, &(cx.user(&user_id),))? || erase::is_erased(cx, &user_id)? {
         return Err(Reject::UserInUse.into());
     }
     Ok(user_id)
@@ -154,6 +154,7 @@ pub fn register(cx: &Cx<'_>, command: &Register) -> Decided<(OwnedUserId, Option
 pub(crate) fn put_user(draft: &mut Draft<'_>, row: &UserRow, profile: &ProfileRow, directory: &Directory) {
     let name = (draft.cx().user(&row.user_id),);
     tables::USERS.require(&mut draft.batch, &name, None);
+    tables::ERASED_USERS.require(&mut draft.batch, &name, None);
     tables::USERS.put(&mut draft.batch, &name, row);
     tables::PROFILES.put(&mut draft.batch, &name, profile);
     directory.list(draft, &row.user_id, None, Some(profile.display_name.as_deref().unwrap_or_default()));

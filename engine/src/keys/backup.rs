@@ -302,6 +302,25 @@ pub fn expire_keys(cx: &Cx<'_>, user: Name) -> Decided<bool> {
     Ok(draft.commit(budget == 0))
 }
 
+/// Drafts the end of a room's keys in all backups of a user, as far as `budget` goes.
+pub(crate) fn delete_room_keys(draft: &mut Draft<'_>, user: Name, room: Name, budget: &mut usize) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    for found in tables::BACKUPS.scan(cx.view, &(user,)) {
+        let ((_, number), backup) = found?;
+        let mut deleted = 0;
+        for found in tables::BACKUP_KEYS.scan(cx.view, &(user, number, room)).take(*budget) {
+            tables::BACKUP_KEYS.delete(&mut draft.batch, &found?.0);
+            deleted += 1;
+            *budget -= 1;
+        }
+        if deleted > 0 {
+            tables::BACKUPS.require(&mut draft.batch, &(user, number), Some(backup.version));
+            tables::BACKUPS.put(&mut draft.batch, &(user, number), &backup.value.less(deleted));
+        }
+    }
+    Ok(())
+}
+
 impl BackupRow {
     fn less(self, deleted: u64) -> Self {
         Self { count: self.count.saturating_sub(deleted), etag: self.etag + 1, ..self }

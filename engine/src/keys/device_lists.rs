@@ -98,6 +98,22 @@ pub fn device_lists_between(cx: &Cx<'_>, user_id: &UserId, from: Stamp, to: Stam
     Ok(lists)
 }
 
+/// The same for a token that the change index no longer reaches back to: everybody whom the user writes to may have changed. Who
+/// shares no room any more is not known by then; keys of a room go to its members.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn device_lists_of_all(cx: &Cx<'_>, user_id: &UserId) -> Result<DeviceLists, Stop> {
+    let mut lists = DeviceLists { changed: BTreeSet::from([user_id.to_owned()]), ..DeviceLists::default() };
+    for found in tables::MEMBERSHIPS.scan(cx.view, &(cx.user(user_id),)) {
+        let ((_, room), row) = found?;
+        if is_present(&row.value.membership) {
+            lists.changed.extend(present_members(cx, room)?);
+        }
+    }
+    Ok(lists)
+}
+
 fn present_members(cx: &Cx<'_>, room: Name) -> Result<Vec<OwnedUserId>, Stop> {
     let mut present = Vec::new();
     for found in tables::MEMBERS.scan(cx.view, &(room,)) {

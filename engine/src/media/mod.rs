@@ -5,11 +5,14 @@
 //! key. So a file dies with its row's epoch, to the moment that an upload of any length was complete (D10), and nothing has to be
 //! sealed twice.
 
+mod picture;
 mod previews;
 
 use journal::{Timestamp, Topic};
 use ruma::{ServerName, UserId};
 
+pub use picture::is_kept;
+pub(crate) use picture::{picture_changed, picture_of};
 pub use previews::{PutPreview, preview, put_preview};
 
 pub use crate::tables::{FileKey, StoredFile};
@@ -56,7 +59,11 @@ pub fn media(cx: &Cx<'_>, viewer: Option<&UserId>, server: &ServerName, media_id
     if server != cx.server.name() {
         return Err(missing().into());
     }
-    let row = MEDIA.get(cx.view, &(cx.name(media_id),))?.ok_or_else(missing)?;
+    let name = (cx.name(media_id),);
+    let Some(row) = MEDIA.get(cx.view, &name)? else {
+        let (owner, kept) = picture::media(cx, name)?.ok_or_else(missing)?;
+        return if policy::may_download(cx, viewer, &owner)? { Ok(kept) } else { Err(missing().into()) };
+    };
     if !policy::may_download(cx, viewer, &row.value.owner)? {
         return Err(missing().into());
     }

@@ -113,14 +113,23 @@ pub(super) fn put_provisioned(
     newcomer::write(draft, user_id, records)
 }
 
+/// Checks that `user_id` is a host or a participant.
+///
+/// # Errors
+/// `M_NOT_FOUND` for anybody else.
+pub fn require_provisioned(cx: &Cx<'_>, user_id: &UserId) -> Result<(), crate::Stop> {
+    let kind = tables::USERS.get(cx.view, &(cx.user(user_id),))?.map(|row| row.value.kind);
+    if matches!(kind, Some(UserKind::Host | UserKind::Participant)) {
+        return Ok(());
+    }
+    Err(Reject::not_found("there is no such host or participant").into())
+}
+
 /// `POST /login_tokens`: for hosts and participants only. Answers how long the token lives.
 ///
 /// # Errors
 /// `M_NOT_FOUND` for anybody else, `M_FORBIDDEN` after the session's end.
 pub fn create_login_token(cx: &Cx<'_>, user_id: &UserId, token: &Secret) -> Decided<u64> {
-    let kind = tables::USERS.get(cx.view, &(cx.user(user_id),))?.map(|row| row.value.kind);
-    if !matches!(kind, Some(UserKind::Host | UserKind::Participant)) {
-        return Err(Reject::not_found("there is no such host or participant").into());
-    }
+    require_provisioned(cx, user_id)?;
     account::create_login_token(cx, user_id, token)
 }

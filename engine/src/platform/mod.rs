@@ -16,7 +16,7 @@ pub mod webhooks;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use hosts::{Host, PutHost, create_login_token, host, put_host};
+pub use hosts::{Host, PutHost, create_login_token, host, put_host, require_provisioned};
 pub use idempotency::{ANSWER_MS, Repeatable, answered, remember};
 pub use lists::{
     PAGE_MAX, Page, PageRequest, Session, account, account_page, host_row, hosts, hosts_of, open_sessions, organization,
@@ -26,7 +26,8 @@ pub use me::{Inviter, Me, Role, me};
 pub use newcomer::NewcomerRecords;
 pub use organizations::{PutOrganization, PutOrganizationAccount, put_organization, put_organization_account};
 pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key, platform_keys, revoke_platform_key};
-pub use removal::{delete_account, delete_host, delete_organization};
+pub(crate) use removal::forget_session;
+pub use removal::{delete_account, delete_host, delete_organization, delete_session};
 pub use sessions::{
     INVITEES_MAX, Invitee, PutSession, SESSIONS_TOPIC, SessionPut, due_sessions, end_session, next_due, participants,
     put_session,

@@ -8,7 +8,7 @@ use ruma::OwnedUserId;
 use super::{lists, organizations};
 use crate::{
     Cx, Decided, Draft, Reject, account, policy,
-    tables::{self, HostRow},
+    tables::{self, HostRow, SessionRow},
 };
 
 /// Takes an organization away that has no accounts.
@@ -80,4 +80,33 @@ pub fn delete_host(cx: &Cx<'_>, host: &str) -> Decided<OwnedUserId> {
     tables::HOST_USERS.put(&mut draft.batch, &(user,), &HostRow { display_name: String::new(), ..row });
     account::close(&mut draft, &user_id, false)?;
     Ok(draft.commit(user_id))
+}
+
+/// Takes a session away that is over and whose participants have been erased.
+///
+/// # Errors
+/// `M_NOT_FOUND`; [`Reject::Conflict`] while it is open.
+pub fn delete_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
+    let name = cx.name(session);
+    let known = tables::SESSIONS.get(cx.view, &(name,))?.ok_or_else(|| Reject::not_found("there is no such session"))?;
+    if !known.value.ended {
+        return Err(Reject::Conflict("this session is not over: end it first".into()).into());
+    }
+    let mut draft = Draft::new(*cx);
+    tables::SESSIONS.require(&mut draft.batch, &(name,), Some(known.version));
+    forget_session(&mut draft, &known.value);
+    for found in tables::SESSION_INVITEES.scan(cx.view, &(name,)) {
+        tables::SESSION_INVITEES.delete(&mut draft.batch, &found?.0);
+    }
+    let due = known.value.ends_at.plus_ms(cx.server.retention_ms);
+    tables::SESSIONS_TO_ERASE.delete(&mut draft.batch, &(due.as_ms(), name));
+    Ok(draft.commit(()))
+}
+
+/// Drafts that nothing is left of a session's own rows.
+pub(crate) fn forget_session(draft: &mut Draft<'_>, session: &SessionRow) {
+    let cx = draft.cx();
+    let name = cx.name(&session.session);
+    tables::SESSIONS.delete(&mut draft.batch, &(name,));
+    tables::HOST_SESSIONS.delete(&mut draft.batch, &(cx.user(&session.host), name));
 }

@@ -9,6 +9,7 @@ use super::{NewcomerRecords, check_text, hosts, webhooks};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop,
     account::{self, Directory, profile},
+    erase,
     tables::{self, ParticipantRow, SessionRow, UserKind},
 };
 
@@ -246,7 +247,10 @@ pub fn end_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
     let mut draft = Draft::new(*cx);
     tables::SESSIONS.require(&mut draft.batch, &key, Some(known.version));
     let ends_at = known.value.ends_at.min(cx.now());
-    put_row(&mut draft, Some(known.value.ends_at), &SessionRow { ends_at, ended: true, ..known.value });
+    let before = known.value.ends_at;
+    let over = SessionRow { ends_at, ended: true, ..known.value };
+    put_row(&mut draft, Some(before), &over);
+    erase::plan(&mut draft, &over);
     webhooks::session_ended(&mut draft, session);
     for participant in participants(cx, session)?.into_values() {
         let ends_at = participant.ends_at.min(cx.now());

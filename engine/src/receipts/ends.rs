@@ -33,7 +33,7 @@ pub(crate) fn counts_from(
 }
 
 /// The user has read the event itself: the receipt that says so will be gone when the event is.
-pub(super) fn forget(draft: &mut Draft<'_>, user_id: &UserId, key: EndKey) -> Result<(), ReadError> {
+pub(crate) fn forget(draft: &mut Draft<'_>, user_id: &UserId, key: EndKey) -> Result<(), ReadError> {
     let cx = draft.cx();
     let Some(mut row) = tables::UNREAD_ENDS.get(cx.view, &key)? else { return Ok(()) };
     row.value.users.retain(|other| other != user_id);

@@ -16,7 +16,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, even
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-pub(crate) use ends::counts_from;
+pub(crate) use ends::{counts_from, forget as forget_end};
 pub use ends::{next_end, tell_ends};
 pub use unread::{Counts, Unread, unread};
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use journal::{Name, ReadError, Seq, Stamp, Timestamp};
 use ruma::{
-    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, UInt,
-    UserId,
-    events::{StateEventType, TimelineEventType},
+    CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
+    RoomVersionId, UInt, UserId,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
     state_res::{auth_types_for_event, check_state_dependent_auth_rules, check_state_independent_auth_rules},
 };
 
@@ -290,6 +290,28 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
         let tips = self.tips.iter().filter_map(|tip| Some((tip.event_id.clone(), tip.reference_hash.clone()?)));
         let auth = auth.iter().filter_map(|pdu| Some((pdu.event_id.clone(), pdu.references.as_ref()?.own.clone())));
         tips.chain(auth).collect()
+    }
+
+    /// The event with which somebody leaves a room that is about to be erased: built like any other, and stored nowhere in it.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn farewell(&self, user_id: &UserId) -> Result<Pdu, Stop> {
+        let leave = CanonicalJsonValue::String(MembershipState::Leave.to_string());
+        let event = Unsigned {
+            room_id: Some(&self.room.room_id),
+            sender: user_id,
+            event_type: &TimelineEventType::RoomMember,
+            state_key: Some(user_id.as_str()),
+            content: CanonicalJsonObject::from([("membership".to_owned(), leave)]),
+            redacts: None,
+            prev_events: self.tips.iter().map(|tip| tip.event_id.clone()).collect(),
+            auth_events: Vec::new(),
+            depth: self.tips.iter().map(|tip| tip.depth).max().unwrap_or(0).saturating_add(1),
+            origin_server_ts: timestamp(self.cx().now()),
+            named: self.reference_hashes(&[]),
+        };
+        Ok(Pdu::build(self.cx().server, &self.room.rules, event)?)
     }
 
     /// Writes what the room follows now. Call it when everything has been appended.

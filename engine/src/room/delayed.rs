@@ -247,7 +247,7 @@ fn put(draft: &mut Draft<'_>, row: &DelayedRow) {
 }
 
 /// Takes an event out of the waiting ones; of two who do at once, one is decided again.
-fn take_out(cx: &Cx<'_>, batch: &mut Batch, row: &DelayedRow) -> Result<(), ReadError> {
+pub(crate) fn take_out(cx: &Cx<'_>, batch: &mut Batch, row: &DelayedRow) -> Result<(), ReadError> {
     let (name,) = key(cx, &row.delay_id);
     let version = tables::DELAYED_EVENTS.get(cx.view, &(name,))?.map(|row| row.version);
     tables::DELAYED_EVENTS.require(batch, &(name,), version);

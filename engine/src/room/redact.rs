@@ -1,12 +1,13 @@
 //! Redactions ([spec v1.19, § Redactions](https://spec.matrix.org/v1.19/client-server-api/#redactions)).
 
+use journal::Stamp;
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedTransactionId,
     OwnedUserId,
     events::{TimelineEventType, room::power_levels::UserPowerLevel},
 };
 
-use super::{NewEvent, Room, RoomDraft, StoredEvent, get_event, get_room_for, power, send::Transaction};
+use super::{NewEvent, Pdu, Room, RoomDraft, StoredEvent, get_event, get_room_for, power, send::Transaction};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop, policy,
     tables::{self, SentBy, StateRow, TimelineRow},
@@ -91,7 +92,7 @@ fn check_allowed(cx: &Cx<'_>, room: &Room, sender: &ruma::UserId, target: &Store
     Ok(())
 }
 
-fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<super::Pdu>) -> Result<(), Stop> {
+fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<Pdu>) -> Result<(), Stop> {
     let cx = room.cx();
     let original = &stored.row.pdu;
     let redacted = original.redacted(&room.room.rules);
@@ -106,10 +107,15 @@ fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<su
             };
             tables::STATE.require(&mut room.draft.batch, &key, Some(current.version));
             tables::STATE.put(&mut room.draft.batch, &key, &row);
+            let picture = crate::media::picture_of(original);
+            crate::media::picture_changed(room.draft, name, &original.sender, picture.as_deref(), None)?;
             if original.event_type == TimelineEventType::RoomMember {
                 redact_member(room, state_key)?;
             }
         }
+    }
+    if let Some(stamp) = stored.stamp {
+        redact_replaced(room, original, &redacted, stamp)?;
     }
     if let Some(parent) = super::relation_of(original)
         && let Some(stamp) = stored.stamp
@@ -126,6 +132,31 @@ fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<su
         let row = TimelineRow { pdu: redacted, redacted_because: redaction, replaces: None, ..stored.row };
         tables::TIMELINE.delete(&mut room.draft.batch, &(name, stamp));
         tables::TIMELINE.put(&mut room.draft.batch, &(name, stamp), &row, cx.text_class(), stored.expires);
+    }
+    Ok(())
+}
+
+/// State that has been replaced is also in the history of state, and in the event that replaced it, as what was before.
+fn redact_replaced(room: &mut RoomDraft<'_, '_>, original: &Pdu, redacted: &Pdu, stamp: Stamp) -> Result<(), Stop> {
+    let Some(state_key) = original.state_key.as_deref() else { return Ok(()) };
+    let cx = room.cx();
+    let key = (room.room.name, cx.name(&original.event_type.to_string()), cx.name(state_key));
+    let at = (key.0, key.1, key.2, stamp);
+    let Some(replaced) = tables::STATE_HISTORY.get(cx.view, &at)? else { return Ok(()) };
+    tables::STATE_HISTORY.delete(&mut room.draft.batch, &at);
+    tables::STATE_HISTORY.put(&mut room.draft.batch, &at, redacted, cx.text_class(), replaced.expires);
+    let after = (key.0, key.1, key.2, stamp.next());
+    let successor = match tables::STATE_HISTORY.scan_from(cx.view, &key, &after).next().transpose()? {
+        Some(((_, _, _, successor), _)) => Some(successor),
+        None => tables::STATE.get(cx.view, &key)?.map(|row| row.value.stamp(row.version)),
+    };
+    let Some(successor) = successor.map(|successor| (key.0, successor)) else { return Ok(()) };
+    if let Some(row) = tables::TIMELINE.get(cx.view, &successor)?
+        && row.value.replaces.as_ref().is_some_and(|before| before.event_id == original.event_id)
+    {
+        let after = TimelineRow { replaces: Some(redacted.clone()), ..row.value };
+        tables::TIMELINE.delete(&mut room.draft.batch, &successor);
+        tables::TIMELINE.put(&mut room.draft.batch, &successor, &after, cx.text_class(), row.expires);
     }
     Ok(())
 }

@@ -6,14 +6,14 @@ use journal::{Seq, Stamp};
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use super::{
-    Collected, DeviceKeyCounts, Ephemeral, JoinedRoom, SyncRequest, Token,
+    Collected, DeviceKeyCounts, Ephemeral, JoinedRoom, LeftRoom, SyncRequest, Timeline, Token,
     room::{Rooms, Side},
-    scope::{Scope, is_left},
+    scope::{Scope, device_lists_since, is_left},
     window::Audience,
 };
 use crate::{
     Cx, Stop, account, keys, policy, push, receipts,
-    room::{basic_event, ignored_users, joined_members, joined_rooms, sent_event, shares_room},
+    room::{ClientEvent, basic_event, ignored_users, joined_members, joined_rooms, sent_event, shares_room},
     tables, to_device,
 };
 
@@ -84,6 +84,14 @@ impl Rooms<'_> {
                     collected.leave.insert(room_id, room);
                 }
                 _ => {}
+            }
+        }
+        for (stamp, row) in self.scope.departures(self.cx, self.request)? {
+            if self.tells_of_leaving(self.scope.is_new(stamp)) {
+                side.members_moved |= self.scope.since.is_some();
+                let events = vec![ClientEvent::new(&row.pdu).to_raw()];
+                let timeline = Timeline { events, limited: false, prev_batch: None };
+                collected.leave.insert(row.room_id, LeftRoom { timeline, ..LeftRoom::default() });
             }
         }
         Ok(())
@@ -215,7 +223,7 @@ fn encryption(
     if let Some(token) = scope.since
         && (scope.device_lists || side.members_moved)
     {
-        collected.device_lists = keys::device_lists_between(cx, request.user_id, token.known(), to)?;
+        collected.device_lists = device_lists_since(cx, request.user_id, &token, to)?;
     }
     let from = scope.since.map_or(Stamp::ZERO, |token| token.to_device.unwrap_or_else(|| token.known()));
     let page = to_device::read(cx, request.user_id, device_id, from, to, TO_DEVICE_MAX)?;

@@ -24,6 +24,7 @@ pub use collect::collect;
 pub use event_form::{EventFields, EventFormat};
 pub use filter::{EventFilter, Filter, RoomFilter, TIMELINE_LIMIT_MAX};
 pub use model::{Collected, DeviceKeyCounts, JoinedRoom, LeftRoom, Summary, Timeline};
+pub use scope::device_lists_since;
 pub use token::Token;
 
 use ruma::{DeviceId, OwnedRoomId, OwnedUserId, UserId};

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use journal::{Name, ReadError, Stamp, Timestamp};
-use ruma::{OwnedRoomId, events::room::member::MembershipState};
+use ruma::{OwnedRoomId, UserId, events::room::member::MembershipState};
 
 use super::{SyncRequest, Token};
 use crate::{
-    Cx,
+    Cx, Stop,
     changes::Change,
-    tables::{self, MembershipRow},
+    keys,
+    tables::{self, DepartureRow, DeviceLists, MembershipRow},
 };
 
 /// A token is taken as older than it says by this: clocks of two requests at once may be this far apart.
@@ -40,8 +41,7 @@ impl Scope {
         let since = request.since.filter(|token| token.known() <= Stamp::end_of(cx.view.seq()));
         let mut scope = Self { since, ..Self::default() };
         let Some(token) = since else { return Ok(scope) };
-        let reaches_back: Timestamp = cx.now().minus_ms(cx.server.retention_ms).plus_ms(MINTED_MARGIN_MS);
-        if token.minted < reaches_back {
+        if is_before_the_index(cx, &token) {
             scope.slow = true;
             scope.device_lists = true;
             return Ok(scope);
@@ -97,6 +97,27 @@ impl Scope {
         Ok(rooms)
     }
 
+    /// Rooms that were erased while the user was in them.
+    pub fn departures(&self, cx: &Cx<'_>, request: &SyncRequest<'_>) -> Result<Vec<(Stamp, DepartureRow)>, ReadError> {
+        let user = cx.user(request.user_id);
+        let stamped = |row: journal::Row<DepartureRow>| (Stamp::of_row(row.version, row.value.index), row.value);
+        let mut gone = Vec::new();
+        if self.everything() {
+            for found in tables::DEPARTURES.scan(cx.view, &(user,)) {
+                gone.push(stamped(found?.1));
+            }
+        } else {
+            for room_id in &self.rooms {
+                let room = cx.room(room_id);
+                if !tables::MEMBERSHIPS.exists(cx.view, &(user, room))? {
+                    gone.extend(tables::DEPARTURES.get(cx.view, &(user, room))?.map(stamped));
+                }
+            }
+        }
+        gone.retain(|(_, row)| request.filter.room.includes(&row.room_id));
+        Ok(gone)
+    }
+
     /// Whether the room has new events, as far as is known without looking.
     pub fn has_events(&self, room_id: &ruma::RoomId) -> bool {
         self.everything() || self.rooms.contains(room_id)
@@ -111,6 +132,24 @@ impl Scope {
     pub fn is_new(&self, stamp: Stamp) -> bool {
         self.since.is_none_or(|token| stamp >= token.position)
     }
+}
+
+/// Whether the change index no longer reaches back to where the token was made.
+fn is_before_the_index(cx: &Cx<'_>, token: &Token) -> bool {
+    let reaches_back: Timestamp = cx.now().minus_ms(cx.server.retention_ms).plus_ms(MINTED_MARGIN_MS);
+    token.minted < reaches_back
+}
+
+/// Whose device lists changed between two tokens: for one that the change index no longer reaches back to, everybody's whom the user
+/// shares a room with.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn device_lists_since(cx: &Cx<'_>, user_id: &UserId, since: &Token, to: Stamp) -> Result<DeviceLists, Stop> {
+    if is_before_the_index(cx, since) {
+        return keys::device_lists_of_all(cx, user_id);
+    }
+    keys::device_lists_between(cx, user_id, since.known(), to)
 }
 
 /// A room that the user has left and forgotten since: that they left it is still news to their other devices.

@@ -133,13 +133,15 @@ pub enum Scope {
     Provision,
     /// Make login tokens.
     Login,
+    /// Erase users at once.
+    Erase,
     /// Read the audit trail.
     Audit,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Platform, Self::Read, Self::Provision, Self::Login, Self::Audit];
+    pub const ALL: [Self; 6] = [Self::Platform, Self::Read, Self::Provision, Self::Login, Self::Erase, Self::Audit];
 
     /// As it is written.
     #[must_use]
@@ -149,6 +151,7 @@ impl Scope {
             Self::Read => "read",
             Self::Provision => "provision",
             Self::Login => "login",
+            Self::Erase => "erase",
             Self::Audit => "audit",
         }
     }

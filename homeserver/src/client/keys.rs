@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use engine::keys::{self, ClaimKeys, QueryKeys, UploadKeys, UploadSignatures};
-use engine::sync::Token;
+use engine::sync::{self, Token};
 use http::Method;
 use ruma::api::client::keys::{claim_keys, get_key_changes, get_keys, upload_keys};
 use ruma::{CanonicalJsonObject, OneTimeKeyAlgorithm, OwnedDeviceId, OwnedOneTimeKeyId, OwnedUserId, UInt, serde::Raw};
@@ -89,7 +89,7 @@ async fn claim(app: App, request: Ruma<claim_keys::v3::Request>) -> Result<claim
 async fn changes(app: App, request: Ruma<get_key_changes::v3::Request>) -> Result<get_key_changes::v3::Response, ApiError> {
     let user_id = &request.requester()?.user_id;
     let (from, to) = (Token::decode(&request.body.from)?, Token::decode(&request.body.to)?);
-    let lists = app.read(|cx| keys::device_lists_between(cx, user_id, from.known(), to.known()))?;
+    let lists = app.read(|cx| sync::device_lists_since(cx, user_id, &from, to.known()))?;
     Ok(get_key_changes::v3::Response::new(lists.changed.into_iter().collect(), lists.left.into_iter().collect()))
 }
 

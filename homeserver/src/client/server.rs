@@ -73,7 +73,7 @@ async fn retention_configuration(app: App, _: RawRequest) -> Answer {
     let max_ms = app.server.retention_ms;
     Ok(json_response(&json!({
         "policies": { "*": { "max_lifetime": max_ms } },
-        "limits": { "max_lifetime": { "max": max_ms } },
+        "limits": { "max_lifetime": { "min": 1, "max": max_ms } },
     })))
 }
 

@@ -65,6 +65,12 @@ impl ApiError {
         self
     }
 
+    /// For a command's answer: what is wrong, in a sentence for the operator.
+    #[must_use]
+    pub fn operator(sentence: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", sentence)
+    }
+
     /// Our own fault: logged with its cause, told without.
     pub fn internal(cause: impl ToString) -> Self {
         let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN", "something went wrong on the server");

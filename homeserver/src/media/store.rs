@@ -133,11 +133,11 @@ impl MediaStore {
         }))
     }
 
-    /// Removes the folders of all slots that have ended at `now`. Answers how many files were in them.
+    /// Removes the files of all slots that have ended at `now`, except those that `is_kept`. Answers how many.
     ///
     /// # Errors
     /// [`StoreError::Store`]; what is left is removed by the next sweep.
-    pub async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn sweep(&self, now: Timestamp, is_kept: impl Fn(&str) -> bool) -> Result<usize, StoreError> {
         let folders = self.0.objects.list_with_delimiter(None).await?.common_prefixes;
         let mut removed = 0;
         for folder in folders {
@@ -148,11 +148,30 @@ impl MediaStore {
             }
             let files: Vec<_> = self.0.objects.list(Some(&folder)).try_collect().await?;
             for file in files {
+                if is_kept(file.location.as_ref()) {
+                    continue;
+                }
                 self.0.objects.delete(&file.location).await?;
                 removed += 1;
             }
         }
         Ok(removed)
+    }
+
+    /// How many files there are, and their bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Store`].
+    pub async fn usage(&self) -> Result<(u64, u64), StoreError> {
+        let files = self.0.objects.list(None);
+        let add =
+            |(files, bytes): (u64, u64), file: object_store::ObjectMeta| async move { Ok((files + 1, bytes + file.size)) };
+        Ok(files.try_fold((0, 0), add).await?)
+    }
+
+    /// Removes an object that no row names any more; what cannot be removed now is removed by the sweep.
+    pub async fn remove(&self, object: &str) {
+        self.delete(Path::from(object)).await;
     }
 
     async fn delete(&self, object: Path) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::account::Secret;
 use engine::platform::{self, Invitee as NewInvitee, PutHost, PutSession};
 use engine::tables::{HostRow, Scope, SessionRow};
-use engine::{Cx, Reject, Stop};
+use engine::{Cx, Reject, Stop, erase};
 use http::Method;
 use journal::{Name, Timestamp};
 use ruma::OwnedUserId;
@@ -20,6 +20,7 @@ use super::types::{
 use super::{page, tell_rooms};
 use crate::app::App;
 use crate::http::ApiError;
+use crate::workers::erasure;
 
 /// Sessions of a host that is deleted, ended together.
 const SESSIONS_TOGETHER: usize = 100;
@@ -56,6 +57,26 @@ pub fn calls(calls: Calls) -> Calls {
             "/sessions/{session}/end",
             Declared { id: "end_session", summary: "Ends a session now: its participants are logged out.", scope: write },
             end_session,
+        )
+        .call(
+            Method::DELETE,
+            session,
+            Declared {
+                id: "delete_session",
+                summary: "Ends a session and erases its participants now, instead of when what they wrote has expired.",
+                scope: Some(Scope::Erase),
+            },
+            delete_session,
+        )
+        .call(
+            Method::POST,
+            "/users/{user_id}/erase",
+            Declared {
+                id: "erase_user",
+                summary: "Erases a host or participant now: known to nobody, and what they wrote goes with them.",
+                scope: Some(Scope::Erase),
+            },
+            erase_user,
         )
         .call(
             Method::POST,
@@ -214,6 +235,39 @@ async fn end_session(app: App, call: Call<Nothing, Nothing>) -> Result<Session, 
             Ok(platform::end_session(cx, id)?.map(|()| (answer, ())))
         })
         .await?;
+    Ok(answer)
+}
+
+async fn delete_session(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
+    let id = call.param("session");
+    let participants = app.read(|cx| {
+        platform::session(cx, id)?;
+        Ok(platform::participants(cx, id)?)
+    })?;
+    app.run(|cx| platform::end_session(cx, id)).await?;
+    for participant in participants.into_values() {
+        match app.run(|cx| erase::erase_user(cx, &participant.user_id)).await {
+            // Erased before.
+            Err(error) if error.errcode() == "M_NOT_FOUND" => {}
+            erased => drop(erased?),
+        }
+    }
+    let (answer, ()) = call.run(&app, |cx| Ok(platform::delete_session(cx, id)?.map(|()| (Nothing {}, ())))).await?;
+    erasure::carry_out(&app).await?;
+    Ok(answer)
+}
+
+async fn erase_user(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
+    let user_id =
+        OwnedUserId::try_from(call.param("user_id")).map_err(|_| Reject::invalid_param("this is not a user id"))?;
+    let (answer, ()) = call
+        .run(&app, |cx| {
+            platform::require_provisioned(cx, &user_id)?;
+            Ok(erase::erase_user(cx, &user_id)?.map(|_| (Nothing {}, ())))
+        })
+        .await?;
+    // Nobody finds the user any more; what hangs on them is deleted before the answer.
+    erasure::carry_out(&app).await?;
     Ok(answer)
 }
 

@@ -4,12 +4,12 @@ use homeserver::control::{self, Mark, Order, UserOrder};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Server, User, answer};
+use crate::support::{Server, User, answer, silent};
 
 const PASSWORD: &str = "correct horse battery staple";
 
 async fn order(server: &Server, order: Order) -> Value {
-    control::execute(&server.app, order).await.map_err(|error| error.sentence()).expect("carried out")
+    control::execute(&server.app, order, &silent()).await.map_err(|error| error.sentence()).expect("carried out")
 }
 
 async fn of_users(server: &Server, wanted: UserOrder) -> Value {
@@ -125,7 +125,7 @@ async fn the_operator_looks_after_accounts() {
     assert_eq!(made["user_id"], "@ada:localhost");
     let first = made["password"].as_str().expect("a password, this once");
     let login = log_in(&server, "ada", first).await.ok();
-    let taken = control::execute(&server.app, Order::User(create(Some("x")))).await.expect_err("taken");
+    let taken = control::execute(&server.app, Order::User(create(Some("x"))), &silent()).await.expect_err("taken");
     assert_eq!(taken.errcode(), "M_USER_IN_USE");
 
     let listed = of_users(&server, UserOrder::List).await;
@@ -143,7 +143,8 @@ async fn the_operator_looks_after_accounts() {
     let sent = serde_json::to_value(Order::User(set("ada", Mark::Suspended, true))).expect("JSON");
     let read: Order = serde_json::from_value(sent).expect("an order");
     assert_eq!(order(&server, read).await["on"], true);
-    let nobody = control::execute(&server.app, Order::User(set("nobody", Mark::Locked, true))).await.expect_err("nobody");
+    let nobody =
+        control::execute(&server.app, Order::User(set("nobody", Mark::Locked, true)), &silent()).await.expect_err("nobody");
     assert_eq!(nobody.errcode(), "M_NOT_FOUND");
 }
 

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::openapi;
-use crate::support::{Answer, Server, User, answer, eventually};
+use crate::support::{Answer, Server, User, answer, eventually, silent};
 
 /// The platform's back end.
 pub struct Platform<'a> {
@@ -18,8 +18,8 @@ pub struct Platform<'a> {
 
 impl<'a> Platform<'a> {
     pub async fn new(server: &'a Server) -> Self {
-        let made =
-            control::execute(&server.app, Order::KeysCreate { scopes: Vec::new(), lifetime_ms: None }).await.expect("a key");
+        let order = Order::KeysCreate { scopes: Vec::new(), lifetime_ms: None };
+        let made = control::execute(&server.app, order, &silent()).await.expect("a key");
         Self { server, key: made["key"].as_str().expect("a key").to_owned() }
     }
 
@@ -87,10 +87,10 @@ async fn nobody_without_a_key_and_no_key_after_its_end() {
     is_problem(&answer(server.request(Method::PUT, path).bearer_auth("guess").json(&body)).await, 401);
     let ada = server.register("plain").await;
     is_problem(&ada.put(path, body.clone()).await, 401);
-    let keys = control::execute(&server.app, Order::KeysList).await.expect("keys");
+    let keys = control::execute(&server.app, Order::KeysList, &silent()).await.expect("keys");
     let id = keys["keys"][0]["id"].as_str().expect("an id").to_owned();
     assert!(!keys.to_string().contains(&platform.key));
-    control::execute(&server.app, Order::KeysRevoke { id }).await.expect("revoked");
+    control::execute(&server.app, Order::KeysRevoke { id }, &silent()).await.expect("revoked");
     is_problem(&platform.put("/organizations/x", body).await, 401);
 }
 

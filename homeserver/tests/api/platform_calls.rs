@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::platform::Platform;
-use crate::support::{Answer, Server, answer};
+use crate::support::{Answer, Server, answer, silent};
 
 async fn delete(platform: &Platform<'_>, path: &str) -> Answer {
     platform.call(Method::DELETE, path, Value::Null).await
@@ -236,7 +236,7 @@ async fn a_key_is_for_what_it_says_and_for_as_long() {
     platform.clinic().await;
     let key = async |scopes: Value, lifetime_ms: Option<u64>| {
         let order = Order::KeysCreate { scopes: serde_json::from_value(scopes).expect("scopes"), lifetime_ms };
-        let made = control::execute(&server.app, order).await.expect("a key");
+        let made = control::execute(&server.app, order, &silent()).await.expect("a key");
         Platform { server: &server, key: made["key"].as_str().expect("a key").to_owned() }
     };
     let (reader, writer) = (key(json!(["read"]), None).await, key(json!(["provision", "login"]), Some(60_000)).await);
@@ -271,7 +271,7 @@ async fn the_trail_has_every_call_and_every_sign_in_and_no_content() {
         query: String::new(),
         body: Value::Null,
     };
-    let host = control::execute(&server.app, order).await.expect("the host");
+    let host = control::execute(&server.app, order, &silent()).await.expect("the host");
     assert_eq!(host["display_name"], "Ada Byron");
     server.register("plain").await;
     let trail = pages(&platform, "/audit", 3).await;
@@ -364,4 +364,49 @@ async fn the_platforms_own_token_lets_one_page_in_once() {
     log_in(&json!("@p_qqqqqqqqqqqqqqqq:localhost"), "4").await.is_error(403, "M_FORBIDDEN");
     let (one, other) = tokio::join!(log_in(&ada["user_id"], "5"), log_in(&ada["user_id"], "5"));
     assert_eq!([one.status, other.status].iter().filter(|status| **status == 200).count(), 1, "of two at once, one");
+}
+
+#[tokio::test]
+async fn who_is_erased_is_gone_with_all_they_wrote() {
+    let server = Server::start().await;
+    let platform = Platform::new(&server).await;
+    let ada = platform.clinic().await;
+    let session = platform.session("s", "ada", &["pat", "paul"]).await.ok();
+    let host = platform.page(&ada["user_id"]).await;
+    let mut rooms = Vec::new();
+    for invitee in session["invitees"].as_array().expect("invitees") {
+        let participant = platform.page(&invitee["user_id"]).await;
+        let body = json!({ "invite": [ada["user_id"]], "preset": "trusted_private_chat" });
+        let room = participant.create_room(body).await;
+        host.post(&format!("/_matrix/client/v3/join/{room}"), json!({})).await.ok();
+        participant.send(&room, "remember me").await;
+        rooms.push((participant, room));
+    }
+    let erase = async |user: &Value| {
+        let path = format!("/users/{}/erase", user.as_str().expect("an id"));
+        platform.call(Method::POST, &path, Value::Null).await
+    };
+    let gone = async |index: usize| {
+        let (participant, room) = &rooms[index];
+        participant.get("/_matrix/client/v3/account/whoami").await.is_error(401, "M_UNKNOWN_TOKEN");
+        let profile = host.get(&format!("/_matrix/client/v3/profile/{}", participant.user_id)).await;
+        profile.is_error(404, "M_NOT_FOUND");
+        let read = host.get(&format!("/_matrix/client/v3/rooms/{room}/messages?dir=b")).await;
+        assert!(!read.body.to_string().contains("remember me"), "{}", read.body);
+        assert_eq!(erase(&json!(participant.user_id)).await.status, 404, "nobody twice");
+    };
+    erase(&session["invitees"][0]["user_id"]).await.ok();
+    gone(0).await;
+    let read = host.get(&format!("/_matrix/client/v3/rooms/{}/messages?dir=b", rooms[1].1)).await.ok();
+    assert!(read.to_string().contains("remember me"), "the other one is still there");
+
+    delete(&platform, "/sessions/s").await.ok();
+    gone(1).await;
+    assert_eq!(platform.get("/sessions/s").await.status, 404);
+    assert_eq!(pages(&platform, "/sessions?host=ada", 5).await, Vec::<Value>::new());
+    let plain = server.register("plain").await;
+    assert_eq!(erase(&json!(plain.user_id)).await.status, 404, "plain users are the operator's");
+    assert_eq!(erase(&json!("nobody")).await.status, 400);
+    erase(&ada["user_id"]).await.ok();
+    assert_eq!(platform.get("/hosts/ada").await.status, 404);
 }

@@ -98,6 +98,16 @@ impl Server {
         Stopped { clock, config, folder }
     }
 
+    /// The server as a kill at this moment would leave it: a copy of its folder, at a time when nothing is written.
+    pub fn image(&self) -> Stopped {
+        let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
+        copy(self.folder.path(), folder.path());
+        let mut config = self.config.clone();
+        config.server.data = folder.path().join("data");
+        config.server.root_key = folder.path().join("root.key");
+        Stopped { clock: self.clock.clone(), config, folder }
+    }
+
     pub fn data(&self) -> PathBuf {
         self.config.server.data.clone()
     }
@@ -130,9 +140,39 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// With another configuration.
+    pub fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// With the system's clock, however far the test had moved it.
+    pub fn with_system_clock(self) -> Self {
+        Self { clock: Clock::system(), ..self }
+    }
+
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What `start` says when it cannot.
+    pub async fn refuses_to_start(&self) -> String {
+        let opened = start::open(self.config.clone(), self.clock.clone(), None).await;
+        opened.map(drop).expect_err("it must not start").to_string()
+    }
+
     pub async fn start(self) -> Server {
         Server::run(self.config, self.folder, self.clock).await
     }
+}
+
+/// For orders whose progress nobody follows.
+pub fn silent() -> homeserver::control::Progress {
+    std::sync::Arc::new(drop)
 }
 
 /// Sends a request and reads its JSON.
@@ -204,6 +244,18 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     while !condition().await {
         assert!(stopwatch.elapsed() < Duration::from_secs(60), "{what}");
         tokio::time::sleep_until(deadline.min(Clock::system().deadline(Duration::from_millis(20)))).await;
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let to = to.join(entry.file_name());
+        match entry.file_type().expect("a type") {
+            kind if kind.is_dir() => copy(&entry.path(), &to),
+            kind if kind.is_file() => drop(std::fs::copy(entry.path(), to).expect("copies")),
+            _ => {}
+        }
     }
 }
 

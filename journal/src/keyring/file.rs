@@ -7,7 +7,7 @@
 //!
 //! Wrapped with XChaCha20-Poly1305, everything before the nonce as associated data. Checksums are the first 16 bytes of
 //! BLAKE3 over what stands before them; they tell a torn write from a wrong key. No slot crosses a disk sector, and the
-//! header is never written again.
+//! header is never written in place: another root key makes another file, which takes the first one's name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,20 +56,15 @@ impl SlotFile {
         }
         // Complete under another name first: after a crash there is a whole keyring or none.
         let new = path.with_extension("new");
-        let write = || -> io::Result<Result<File, KeyringError>> {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-            let header = match header(root, data) {
-                Ok(header) => header,
-                Err(error) => return Ok(Err(error)),
-            };
-            file.write_all(&header)?;
-            file.write_all(&vec![0; SLOT_BYTES * GROW_SLOTS as usize])?;
-            file.sync_all()?;
+        let mut bytes = header(root, data)?;
+        bytes.resize(HEADER_BYTES + SLOT_BYTES * GROW_SLOTS as usize, 0);
+        let write = || -> io::Result<File> {
+            let file = write_new(&new, &bytes)?;
             std::fs::rename(&new, path)?;
             sync_folder(path)?;
-            Ok(Ok(file))
+            Ok(file)
         };
-        let file = write().map_err(|source| io_error(path, source))??;
+        let file = write().map_err(|source| io_error(path, source))?;
         lock(&file, path)?;
         let free = (0..GROW_SLOTS).collect();
         Ok(Self { path: path.to_owned(), file, wrap: wrap(data), slots: GROW_SLOTS, used: BTreeMap::new(), free })
@@ -112,6 +107,32 @@ impl SlotFile {
         }
         this.clear_torn(torn)?;
         Ok((this, data, secrets))
+    }
+
+    /// Puts a file wrapped by `new` into the place of this one, then overwrites this one.
+    pub(super) fn rewrap(&mut self, old: &RootKey, new: &RootKey) -> Result<(), KeyringError> {
+        let path = self.path.clone();
+        let failed = |source| io_error(&path, source);
+        let length = self.file.metadata().map_err(failed)?.len();
+        let mut bytes = Zeroizing::new(vec![0; usize::try_from(length).unwrap_or(usize::MAX)]);
+        self.file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        let damaged = || KeyringError::Damaged(path.display().to_string());
+        let (head, _) = bytes.split_first_chunk_mut::<HEADER_BYTES>().ok_or_else(damaged)?;
+        let data = open_header(head, old, &path)?;
+        head.copy_from_slice(&header(new, &data)?);
+        let file = write_new(&path.with_extension("new"), &bytes).map_err(failed)?;
+        lock(&file, &path)?;
+        std::fs::rename(path.with_extension("new"), &path).and_then(|()| sync_folder(&path)).map_err(failed)?;
+        // It has no name any more; its blocks still hold what the old root key opens.
+        let replaced = std::mem::replace(&mut self.file, file);
+        bytes.fill(0);
+        replaced.write_all_at(&bytes, 0).and_then(|()| replaced.sync_all()).map_err(failed)
+    }
+
+    pub(super) fn copy_without_epochs(&self, path: &Path) -> Result<(), KeyringError> {
+        let mut bytes = vec![0; HEADER_BYTES + SLOT_BYTES * GROW_SLOTS as usize];
+        self.file.read_exact_at(&mut bytes[..HEADER_BYTES], 0).map_err(|source| io_error(&self.path, source))?;
+        write_new(path, &bytes).map(drop).map_err(|source| io_error(path, source))
     }
 
     /// Writes the key of a new epoch into a free slot and waits for the disk.
@@ -189,6 +210,14 @@ impl SlotFile {
 
 fn io_error(path: &Path, source: io::Error) -> KeyringError {
     KeyringError::Io { path: path.display().to_string(), source }
+}
+
+/// Writes a whole file that only its owner may read, and waits for the disk.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), KeyringError> {

@@ -128,6 +128,42 @@ fn a_wrong_root_key_is_told_before_anything_is_written() {
 }
 
 #[test]
+fn another_root_key_takes_the_place_of_the_old_one() {
+    let (mut file, keyring) = File::new();
+    let key = *keyring.make_media_key(epoch(0, 1)).unwrap().expose();
+    // The file as it was stays open: what is overwritten shows in it.
+    let replaced = std::fs::File::open(file.path()).unwrap();
+    let new = RootKey::generate().unwrap();
+    let wrong = keyring.rewrap(&RootKey::from_bytes([1; 32]), &new);
+    assert!(matches!(wrong, Err(KeyringError::WrongRootKey(_))));
+    keyring.rewrap(&file.root, &new).unwrap();
+    let mut old = Vec::new();
+    std::io::Read::read_to_end(&mut &replaced, &mut old).unwrap();
+    assert!(old.iter().all(|byte| *byte == 0), "the old file is overwritten");
+    // It goes on being used, and destroyed in place.
+    keyring.make_media_key(epoch(0, 2)).unwrap();
+    assert!(matches!(Keyring::open(&file.path(), &new), Err(KeyringError::InUse(_))));
+    drop(keyring);
+    assert!(matches!(file.open(), Err(KeyringError::WrongRootKey(_))));
+    file.root = new;
+    let keyring = file.open().unwrap();
+    assert_eq!((media(&keyring, epoch(0, 1)), keyring.epochs().len()), (Some(key), 2));
+    assert!(!file.path().with_extension("new").exists());
+}
+
+#[test]
+fn a_copy_for_backups_opens_what_lasts_and_no_epoch() {
+    let (file, keyring) = File::new();
+    keyring.make_media_key(epoch(0, 1)).unwrap();
+    let copy = file.folder.path().join("copy");
+    keyring.copy_without_epochs(&copy).unwrap();
+    let copied = Keyring::open(&copy, &file.root).unwrap();
+    assert_eq!(copied.epochs(), []);
+    assert!(copied.is_of_same_store(&keyring) && !copied.is_of_same_store(&Keyring::in_memory().unwrap()));
+    assert_eq!(copied.name_key().name("@a:b"), keyring.name_key().name("@a:b"));
+}
+
+#[test]
 fn a_keyring_is_not_made_twice_nor_opened_twice() {
     let (file, keyring) = File::new();
     assert!(matches!(Keyring::create(&file.path(), &file.root), Err(KeyringError::Exists(_))));

@@ -2,7 +2,8 @@
 //!
 //! Readers never depend on it (a row counts as gone from the exact moment it says), it only makes sure that nothing can be
 //! recovered later. The order matters: once an epoch's key is destroyed, every copy of its rows is noise, in the store's
-//! files, its write-ahead log, and any checkpoint. What it leaves for `RocksDB`'s manifest are the first and last key of
+//! files, its write-ahead log, and any checkpoint. Lasting rows are rewritten now and then, without what was deleted or
+//! replaced. What it leaves for `RocksDB`'s manifest are the first and last key of
 //! some files until the next start: hashes and numbers, see [`crate::Name`].
 
 use std::collections::BTreeSet;
@@ -42,6 +43,7 @@ pub(super) fn expire(
     now: Timestamp,
     drop_buckets: impl FnOnce(Vec<BucketId>) -> Result<(), StoreError>,
 ) -> Result<ExpiryReport, StoreError> {
+    store.note_latest(now)?;
     let (keyring, classes) = (store.sealer().keyring(), store.sealer().classes());
     let ended = keyring.expired(now, classes);
     let epochs_destroyed = keyring.destroy_all(&ended)?;
@@ -63,13 +65,14 @@ pub(super) fn expire(
             report.buckets_rewritten += 1;
         }
     }
+    store.scrub_if_due(now)?;
     // Looked for every time: a reader may have held files that an earlier sweep dropped.
     report.files_left = remove_strays(store)?;
     Ok(report)
 }
 
 /// Has `RocksDB` look for files that belong to nothing, and answers those that are still there after it.
-fn remove_strays(store: &Store) -> Result<Vec<String>, StoreError> {
+pub(super) fn remove_strays(store: &Store) -> Result<Vec<String>, StoreError> {
     if strays(store)?.is_empty() {
         return Ok(Vec::new());
     }

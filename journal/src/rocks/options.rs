@@ -12,7 +12,7 @@ use rocksdb::{
     compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory},
 };
 
-use crate::{Keyring, Seq, Topic, stored::StoredRow};
+use crate::{Keyring, Seq, Timestamp, Topic, stored::StoredRow};
 
 /// Called by the writer for each committed batch, in order, once it is on disk and before the committing task hears of it.
 /// It must not block.
@@ -27,13 +27,21 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Rows not yet in files, over all families.
     pub write_buffer_bytes: usize,
+    /// The moment of opening: from the next slot on, a lifetime that was made longer counts.
+    pub now: Timestamp,
     /// Whom the writer tells of a commit.
     pub on_commit: Option<OnCommit>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queue_max: 1024, cache_bytes: 32 * 1024 * 1024, write_buffer_bytes: 16 * 1024 * 1024, on_commit: None }
+        Self {
+            queue_max: 1024,
+            cache_bytes: 32 * 1024 * 1024,
+            write_buffer_bytes: 16 * 1024 * 1024,
+            now: Timestamp::from_ms(0),
+            on_commit: None,
+        }
     }
 }
 
@@ -88,7 +96,8 @@ impl FamilyOptions {
         table.set_block_size(8 * 1024);
         let mut options = rocksdb::Options::default();
         options.set_block_based_table_factory(&table);
-        options.set_compression_type(DBCompressionType::Lz4);
+        // What is sealed cannot be compressed; and uncompressed, it can be looked for byte by byte (see `trace.rs`).
+        options.set_compression_type(DBCompressionType::None);
         options.set_write_buffer_size((self.write_buffer_bytes / 4).max(64 * 1024));
         // A family with a handful of rows should cost a handful of kilobytes.
         options.set_arena_block_size(64 * 1024);

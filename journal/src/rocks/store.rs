@@ -3,26 +3,41 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rocksdb::{
     BottommostLevelCompaction, BoundColumnFamily, ColumnFamilyDescriptor, CompactOptions, DBPinnableSlice, DBWithThreadMode,
-    MultiThreaded, WriteBatch, WriteOptions,
+    MultiThreaded, WriteBatch, WriteOptions, properties::TOTAL_SST_FILES_SIZE,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    Options, StoreError,
+    Options, StoreError, Usage,
     families::{Bucket, BucketId, Buckets, LASTING, META, newest_first},
     options::FamilyOptions,
 };
-use crate::{Digest, Residence, Sealer, Seq, TableInfo};
+use crate::{Class, ClassTable, Digest, Earlier, Residence, Sealer, Seq, TableInfo, Timestamp};
 
 pub(super) type Db = DBWithThreadMode<MultiThreaded>;
 
 const HEAD: &[u8] = b"head";
 const FORM: &[u8] = b"form";
 const FORMAT: u8 = 1;
+/// The latest moment of any batch or sweep.
+const LATEST: &[u8] = b"latest";
+const LIFETIMES: &[u8] = b"lifetimes";
+
+/// The classes' lifetimes, now and before.
+#[derive(Serialize, Deserialize)]
+struct Lifetimes {
+    now_ms: Vec<u64>,
+    earlier: Vec<Earlier>,
+}
 
 /// The last batch, and the digest of all.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +71,9 @@ pub(super) struct Store {
     families: FamilyOptions,
     buckets: RwLock<Buckets>,
     sealer: Sealer,
+    /// When lasting rows were rewritten last, and what was the last batch then.
+    scrubbed: Mutex<Option<(Timestamp, Seq)>>,
+    latest_ms: AtomicU64,
 }
 
 impl Store {
@@ -72,8 +90,13 @@ impl Store {
         let lasting = [META, LASTING].map(|name| ColumnFamilyDescriptor::new(name, families.lasting()));
         let buckets = ids.iter().map(|id| ColumnFamilyDescriptor::new(id.family(), families.bucket()));
         let db = Db::open_cf_descriptors(&database, path, lasting.into_iter().chain(buckets))?;
-        let store = Self { db, path: path.to_owned(), families, buckets: RwLock::new(Buckets::default()), sealer };
+        let scrubbed = Mutex::new(None);
+        let buckets = RwLock::new(Buckets::default());
+        let latest_ms = AtomicU64::new(0);
+        let mut store = Self { db, path: path.to_owned(), families, buckets, sealer, scrubbed, latest_ms };
         store.check_form()?;
+        store.latest_ms = AtomicU64::new(store.read_latest()?);
+        store.adopt_lifetimes(options.now)?;
         let buckets = ids.into_iter().map(|id| store.read_bucket(id)).collect::<Result<_, _>>()?;
         store.set_buckets(newest_first(buckets));
         let head = store.head()?;
@@ -118,9 +141,34 @@ impl Store {
     }
 
     /// Adds the new head to the writes that reach it.
-    pub(super) fn put_head(&self, batch: &mut WriteBatch, head: Head) -> Result<(), StoreError> {
+    pub(super) fn put_head(&self, batch: &mut WriteBatch, head: Head, now: Timestamp) -> Result<(), StoreError> {
         batch.put_cf(&self.family(META)?, HEAD, head.encode());
+        self.put_latest(batch, now)
+    }
+
+    /// Notes the moment of what is written, if none was later.
+    fn put_latest(&self, batch: &mut WriteBatch, now: Timestamp) -> Result<(), StoreError> {
+        if self.latest_ms.fetch_max(now.as_ms(), Ordering::Relaxed) < now.as_ms() {
+            batch.put_cf(&self.family(META)?, LATEST, now.as_ms().to_be_bytes());
+        }
         Ok(())
+    }
+
+    /// The same without a batch.
+    pub(super) fn note_latest(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        self.put_latest(&mut batch, now)?;
+        if batch.is_empty() { Ok(()) } else { self.write(batch) }
+    }
+
+    /// The latest moment of any batch or sweep.
+    pub(super) fn latest(&self) -> Timestamp {
+        Timestamp::from_ms(self.latest_ms.load(Ordering::Relaxed))
+    }
+
+    fn read_latest(&self) -> Result<u64, StoreError> {
+        let stored = self.db.get_cf(&self.family(META)?, LATEST)?;
+        Ok(stored.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes))
     }
 
     /// Writes and waits for the disk.
@@ -176,11 +224,40 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn scrub(&self) -> Result<(), StoreError> {
+    /// Rewrites the lasting rows without what is deleted or replaced.
+    pub(super) fn scrub(&self, now: Timestamp) -> Result<(), StoreError> {
+        let seq = self.head()?.seq;
+        // All families: the write-ahead log goes when nothing in it is needed any more.
+        self.flush_all()?;
         let lasting = self.family(LASTING)?;
-        self.db.flush_cf(&lasting)?;
         self.db.compact_range_cf_opt(&lasting, None::<&[u8]>, None::<&[u8]>, &rewrite_everything());
+        *self.scrubbed.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, seq));
         Ok(())
+    }
+
+    /// The same if it is a bucket's length ago and something has been written since: state that was replaced, an account that was
+    /// changed must be gone from the files before L is over.
+    pub(super) fn scrub_if_due(&self, now: Timestamp) -> Result<(), StoreError> {
+        let classes = self.sealer.classes();
+        let every_ms = u64::from(classes.slots_per_bucket(Class(0))).saturating_mul(classes.slot_ms());
+        let scrubbed = *self.scrubbed.lock().unwrap_or_else(PoisonError::into_inner);
+        match scrubbed {
+            Some((at, seq)) if now < at.plus_ms(every_ms) || seq == self.head()?.seq => Ok(()),
+            _ => self.scrub(now),
+        }
+    }
+
+    pub(super) fn usage(&self) -> Result<Usage, StoreError> {
+        let size = |family: &str| -> Result<u64, StoreError> {
+            let bytes = self.db.property_int_value_cf(&self.family(family)?, TOTAL_SST_FILES_SIZE)?;
+            Ok(bytes.unwrap_or(0))
+        };
+        let classes = self.sealer.classes();
+        let mut usage = Usage { lasting_bytes: size(LASTING)?, buckets: Vec::new() };
+        for bucket in self.buckets().iter() {
+            usage.buckets.push((bucket.id.class, bucket.id.ends_at(classes), size(&bucket.family)?));
+        }
+        Ok(usage)
     }
 
     /// Rewrites a bucket's files without the rows whose key is destroyed.
@@ -206,6 +283,35 @@ impl Store {
         Ok(Arc::new(Bucket::new(id, tables)))
     }
 
+    /// Notes the lifetimes in force, and keeps those that were before for what was written under them.
+    fn adopt_lifetimes(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let damaged = |_| StoreError::Store("its lifetimes are damaged".to_owned());
+        let classes = self.sealer.classes().clone();
+        let now_ms: Vec<_> = classes.iter().map(|(_, retention)| retention.lifetime_ms).collect();
+        let known = self.db.get_cf(&self.family(META)?, LIFETIMES)?;
+        let known: Option<Lifetimes> = known.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(damaged)?;
+        let changed = known.as_ref().is_none_or(|known| known.now_ms != now_ms);
+        let mut earlier = Vec::new();
+        if let Some(known) = known {
+            earlier = known.earlier;
+            if changed {
+                let until_slot = classes.epoch(Class(0), now).slot.saturating_add(1);
+                earlier.push(Earlier { until_slot, lifetimes_ms: known.now_ms });
+                earlier.retain(|earlier| !is_over(&classes, earlier, now));
+            }
+        }
+        if changed {
+            let lifetimes = Lifetimes { now_ms, earlier: earlier.clone() };
+            let mut batch = WriteBatch::default();
+            batch.put_cf(&self.family(META)?, LIFETIMES, serde_json::to_vec(&lifetimes).map_err(damaged)?);
+            self.write(batch)?;
+        }
+        if !earlier.is_empty() {
+            self.sealer = self.sealer.with_classes(classes.after(earlier));
+        }
+        Ok(())
+    }
+
     /// That the store is of this program's form, slot length and keyring; a new store is told them.
     fn check_form(&self) -> Result<(), StoreError> {
         let slot_ms = self.sealer.classes().slot_ms();
@@ -228,6 +334,12 @@ impl Store {
         }
         if stored_keyring == keyring { Ok(()) } else { Err(StoreError::OtherKeyring) }
     }
+}
+
+/// Whether nothing that was written under these lifetimes can still be there.
+fn is_over(classes: &ClassTable, earlier: &Earlier, now: Timestamp) -> bool {
+    let longest_ms = earlier.lifetimes_ms.iter().copied().max().unwrap_or(0);
+    Timestamp::from_ms(u64::from(earlier.until_slot).saturating_mul(classes.slot_ms())).plus_ms(longest_ms) <= now
 }
 
 /// Without `Force`, `RocksDB` moves files to the last level as they are, with what should be gone still in them.

@@ -142,7 +142,8 @@ impl Writer {
             });
         }
         if head.seq > self.head.seq {
-            self.store.put_head(&mut staged.writes, head)?;
+            let latest = group.iter().map(|pending| pending.batch.now).max().unwrap_or_default();
+            self.store.put_head(&mut staged.writes, head, latest)?;
             self.store.write(staged.writes)?;
         }
         Ok((head, outcomes))

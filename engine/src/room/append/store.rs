@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use journal::{Stamp, Timestamp};
+use journal::{Class, Stamp, Timestamp};
 use ruma::{
     OwnedRoomId, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
@@ -15,7 +15,7 @@ use crate::{
     Reject, Stop, account,
     changes::Change,
     keys::backup,
-    outbox,
+    media, outbox,
     platform::webhooks,
     push::{self, Occasion, Recipient},
     room::{Relation, relation_of, stripped},
@@ -50,7 +50,8 @@ impl RoomDraft<'_, '_> {
         let cx = self.cx();
         let stamp = self.draft.next_stamp();
         let relation = relation_of(&pdu);
-        let expires = self.expiry(&pdu, relation.as_ref())?;
+        let lifetime_ms = self.lifetime_ms()?;
+        let expires = self.expiry(&pdu, relation.as_ref(), lifetime_ms)?;
         let replaced = self.replaced(&pdu)?;
         let row = TimelineRow {
             transaction,
@@ -60,7 +61,7 @@ impl RoomDraft<'_, '_> {
             pdu,
         };
         let batch = &mut self.draft.batch;
-        let (room, class) = (self.room.name, cx.text_class());
+        let (room, class) = (self.room.name, cx.text_class_for(lifetime_ms));
         tables::TIMELINE.put(batch, &(room, stamp), &row, class, expires);
         let found = EventRow { room_id: self.room.room_id.clone(), index: stamp.index };
         let event = (cx.event(&row.pdu.event_id),);
@@ -85,7 +86,7 @@ impl RoomDraft<'_, '_> {
         self.tips = vec![Tip { stamp, event_id: pdu.event_id.clone(), depth: pdu.depth, reference_hash }];
         self.last = Some(Rc::clone(&pdu));
         if pdu.state_key.is_some() {
-            self.store_state(&pdu, stamp, replaced)?;
+            self.store_state(&pdu, stamp, replaced, lifetime_ms)?;
         }
         let members = self.members()?;
         self.tell(&pdu, &members);
@@ -96,11 +97,17 @@ impl RoomDraft<'_, '_> {
         }
         outbox::event_appended(self.draft, &self.room.room_id, &pdu, &members)?;
         webhooks::message_appended(self.draft, &pdu, &members)?;
-        self.notify(&pdu, &members, stamp, expires)
+        self.notify(&pdu, &members, stamp, (class, expires))
     }
 
     /// Judges the event by the push rules of everybody in the room and of the user it invites.
-    fn notify(&mut self, pdu: &Pdu, members: &[MemberRow], stamp: Stamp, expires: Timestamp) -> Result<(), Stop> {
+    fn notify(
+        &mut self,
+        pdu: &Pdu,
+        members: &[MemberRow],
+        stamp: Stamp,
+        (class, expires): (Class, Timestamp),
+    ) -> Result<(), Stop> {
         let invited = |member: &MemberRow| {
             member.membership == MembershipState::Invite && pdu.state_key.as_deref() == Some(member.user_id.as_str())
         };
@@ -115,17 +122,25 @@ impl RoomDraft<'_, '_> {
             joined_count: u64::try_from(joined.count()).unwrap_or(u64::MAX),
             pdu,
             stamp,
-            class: self.cx().text_class(),
+            class,
             expires,
         };
         push::notify_members(self.draft, &occasion, &recipients)?;
         Ok(())
     }
 
+    /// How long what is said in the room lives: L, or less if the room says so (MSC1763); never longer.
+    fn lifetime_ms(&mut self) -> Result<u64, Stop> {
+        let longest = self.cx().server.retention_ms;
+        let retention = self.state(&StateEventType::from("m.room.retention"), "")?;
+        let room = retention.and_then(|pdu| pdu.content_field::<u64>("max_lifetime"));
+        Ok(room.map_or(longest, |room| room.min(longest)))
+    }
+
     /// D1: a message lives L; an edit, a reaction or a poll's answer never longer than what it belongs to.
-    fn expiry(&self, pdu: &Pdu, relation: Option<&Relation>) -> Result<Timestamp, Stop> {
+    fn expiry(&self, pdu: &Pdu, relation: Option<&Relation>, lifetime_ms: u64) -> Result<Timestamp, Stop> {
         let cx = self.cx();
-        let own = cx.text_expiry();
+        let own = cx.now().plus_ms(lifetime_ms);
         let Some(relation) = relation else { return Ok(own) };
         let bound = match relation.rel_type.as_str() {
             "m.replace" | "m.annotation" => true,
@@ -141,16 +156,19 @@ impl RoomDraft<'_, '_> {
         Ok(self.known(&StateEventType::from(pdu.event_type.to_string()), &state_key)?)
     }
 
-    fn store_state(&mut self, pdu: &Rc<Pdu>, stamp: Stamp, replaced: Option<Known>) -> Result<(), Stop> {
+    fn store_state(&mut self, pdu: &Rc<Pdu>, stamp: Stamp, replaced: Option<Known>, lifetime_ms: u64) -> Result<(), Stop> {
         let cx = self.cx();
         let event_type = StateEventType::from(pdu.event_type.to_string());
         let state_key = pdu.state_key.clone().unwrap_or_default();
         let key = self.state_key(&event_type, &state_key);
         self.guard_head()?;
+        let pictures = [replaced.as_ref().and_then(|old| media::picture_of(&old.pdu)), media::picture_of(pdu)];
+        media::picture_changed(self.draft, self.room.name, &pdu.sender, pictures[0].as_deref(), pictures[1].as_deref())?;
         let batch = &mut self.draft.batch;
         if let Some(old) = replaced {
             let history = (key.0, key.1, key.2, old.stamp);
-            tables::STATE_HISTORY.put(batch, &history, &old.pdu, cx.text_class(), cx.text_expiry());
+            let (class, expires) = (cx.text_class_for(lifetime_ms), cx.now().plus_ms(lifetime_ms));
+            tables::STATE_HISTORY.put(batch, &history, &old.pdu, class, expires);
             tables::STATE_EVENTS.delete(batch, &(cx.event(&old.pdu.event_id),));
         }
         tables::STATE.put(batch, &key, &StateRow { pdu: (**pdu).clone(), index: stamp.index, rewritten: None });

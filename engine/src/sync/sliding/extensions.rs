@@ -9,7 +9,10 @@ use super::{Ask, request::Config, write};
 use crate::{
     Cx, Stop, account, keys, policy, receipts,
     room::{basic_event, sent_event},
-    sync::{Ephemeral, Token, scope::Scope},
+    sync::{
+        Ephemeral, Token,
+        scope::{Scope, device_lists_since},
+    },
     tables, to_device,
 };
 
@@ -61,7 +64,7 @@ fn e2ee(cx: &Cx<'_>, ask: &Ask<'_>, scope: &Scope, body: &mut write::Body) -> Re
     if let Some(token) = scope.since
         && scope.device_lists
     {
-        e2ee.lists = keys::device_lists_between(cx, ask.user_id, token.known(), Stamp::end_of(cx.view.seq()))?;
+        e2ee.lists = device_lists_since(cx, ask.user_id, &token, Stamp::end_of(cx.view.seq()))?;
     }
     body.extensions.e2ee = Some(e2ee);
     Ok(())

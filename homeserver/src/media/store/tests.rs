@@ -136,7 +136,7 @@ async fn a_sweep_removes_whole_slots_and_a_download_ends_at_the_moment() {
     clock.advance(Duration::from_millis(SLOT_MS));
     let later = upload(&store, b"later", 100).await;
     later.keep();
-    assert_eq!(store.sweep(clock.now()).await.expect("sweeps"), 1);
+    assert_eq!(store.sweep(clock.now(), |_| false).await.expect("sweeps"), 1);
     assert_eq!(files(folder.path()).len(), 1, "the later one stays");
     assert!(read(&store, &file, 0..1).await.is_err());
 }

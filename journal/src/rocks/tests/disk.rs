@@ -112,7 +112,7 @@ fn scrubbing_leaves_nothing_of_deleted_rows() {
     write_at(&journal, NOW, |batch| COUNTERS.delete(batch, &(0, 0)));
     journal.0.store.flush_all().unwrap();
     assert_eq!(extensions(&data.files_with(&old)), BTreeSet::from(["sst"]));
-    journal.scrub().unwrap();
+    journal.scrub(NOW).unwrap();
     assert_eq!(data.files_with(&old), BTreeSet::new());
     assert_eq!(rows(COUNTERS.scan(&journal.view(NOW), &())), [((0, 1), 8)]);
 }

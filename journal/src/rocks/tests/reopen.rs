@@ -76,6 +76,54 @@ fn a_store_knows_its_keyring_and_its_slots() {
     assert_eq!(NOTES.count(&journal.view(NOW.plus_ms(24 * HOUR)), &()).unwrap(), 2);
 }
 
+/// A store opened at `now` with one class of that lifetime.
+fn open_at(data: &Data, now: Timestamp, lifetime_ms: u64) -> RocksJournal {
+    let keyring = Keyring::open(&data.keyring(), &data.root).unwrap();
+    let classes = ClassTable::new(10 * MINUTE, vec![Retention { lifetime_ms }]);
+    RocksJournal::open(&data.store(), Sealer::new(keyring, classes), Options { now, ..small() }).unwrap()
+}
+
+#[test]
+fn a_longer_lifetime_lengthens_nothing_that_is_there() {
+    let data = Data::new();
+    let put = |journal: &RocksJournal, now, number| {
+        write_at(journal, now, |batch| NOTES.put(batch, &(0, number), &"x".to_owned(), DAY, Timestamp::NEVER));
+    };
+    let count = |journal: &RocksJournal, now| NOTES.count(&journal.view(now), &()).unwrap();
+    let journal = open_at(&data, NOW, HOUR);
+    put(&journal, NOW, 0);
+    drop(journal);
+    let journal = open_at(&data, NOW.plus_ms(1), 4 * HOUR);
+    // The slot of the change still goes by the shorter one; the next does not.
+    put(&journal, NOW.plus_ms(1), 1);
+    let next_slot = NOW.plus_ms(10 * MINUTE);
+    put(&journal, next_slot, 2);
+    assert_eq!(count(&journal, NOW.plus_ms(HOUR - 1)), 3);
+    assert_eq!(count(&journal, NOW.plus_ms(HOUR + 1)), 1);
+    let report = journal.expire(NOW.plus_ms(HOUR + 10 * MINUTE)).unwrap();
+    assert_eq!(report.epochs_destroyed, 1, "the key goes when it was to go");
+    drop(journal);
+    let journal = open_at(&data, NOW.plus_ms(2 * HOUR), 4 * HOUR);
+    assert_eq!(count(&journal, next_slot.plus_ms(4 * HOUR - 1)), 1, "kept over a restart");
+    assert_eq!(count(&journal, next_slot.plus_ms(4 * HOUR)), 0);
+}
+
+#[test]
+fn a_shorter_lifetime_holds_for_everything() {
+    let data = Data::new();
+    let journal = open_at(&data, NOW, 4 * HOUR);
+    write_at(&journal, NOW, |batch| NOTES.put(batch, &(0, 0), &"x".to_owned(), DAY, Timestamp::NEVER));
+    drop(journal);
+    let journal = open_at(&data, NOW.plus_ms(1), HOUR);
+    let end = journal.sealer().classes().ends_at(classes().epoch(DAY, NOW));
+    assert!(end <= NOW.plus_ms(HOUR + 10 * MINUTE));
+    let count = |now| NOTES.count(&journal.view(now), &()).unwrap();
+    assert_eq!((count(Timestamp::from_ms(end.as_ms() - 1)), count(end)), (1, 0));
+    let row = NOTES.get(&journal.view(NOW.plus_ms(1)), &(0, 0)).unwrap().unwrap();
+    assert_eq!(row.expires, end);
+    assert_eq!(journal.expire(end).unwrap().epochs_destroyed, 1);
+}
+
 #[test]
 fn only_one_process_has_the_store() {
     let data = Data::new();

@@ -1,0 +1,73 @@
+//! Erasure: who and what is to go, what is left of them, and pictures that outlive other files.
+
+use std::collections::BTreeSet;
+
+use journal::{Expiring, Name, Table};
+use ruma::{OwnedRoomId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use super::MediaRow;
+use crate::room::Pdu;
+
+/// `(when, session)`: sessions that are over, by the moment at which their participants are erased (D5). Deleted then.
+pub static SESSIONS_TO_ERASE: Table<(u64, Name), String> = Table::lasting(320, "sessions_to_erase");
+
+/// `(user or room)`: erasures that have begun. From that batch on nobody finds the user or the room; the row stays until
+/// everything that hangs on them is deleted, so that a restart goes on where it was.
+pub static ERASURES: Table<(Name,), ErasureRow> = Table::lasting(321, "erasures");
+
+/// `(user)`: ids that were erased, so that none is given out again. A hash, and nothing else.
+pub static ERASED_USERS: Table<(Name,), ()> = Table::lasting(322, "erased_users");
+
+/// `(user, room)`: the end of an erased room, as `/sync` tells it to those who were in it. L after the erasure.
+pub static DEPARTURES: Table<(Name, Name), DepartureRow, Expiring> = Table::expiring(323, "departures");
+
+/// `(media id)`: pictures that their owner uses as an avatar: they live until it is replaced (D10). Moved here from `media`.
+pub static KEPT_MEDIA: Table<(Name,), KeptMediaRow> = Table::lasting(324, "kept_media");
+
+/// `(object)`: the same by where the bytes lie: the eraser leaves these. One per row of `kept_media`.
+pub static KEPT_OBJECTS: Table<(Name,), ()> = Table::lasting(325, "kept_objects");
+
+/// An erasure that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ErasureRow {
+    /// Of a user.
+    User {
+        /// Who.
+        user_id: OwnedUserId,
+        /// Whom they shared rooms with: their signatures and lists name the user.
+        met: Vec<OwnedUserId>,
+        /// Rooms that live on without them.
+        left: Vec<OwnedRoomId>,
+        /// Whether files may still be readable, and have to be looked for.
+        files: bool,
+    },
+    /// Of a room.
+    Room {
+        /// Which.
+        room_id: OwnedRoomId,
+        /// Whoever was in it.
+        members: Vec<OwnedUserId>,
+    },
+}
+
+/// The end of a room for one of its members.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DepartureRow {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// The member's leaving it.
+    pub pdu: Pdu,
+    /// Its number in the batch; with the row's version: its stamp.
+    pub index: u16,
+}
+
+/// A picture in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptMediaRow {
+    /// The file.
+    pub media: MediaRow,
+    /// The users and rooms whose picture it is.
+    pub uses: BTreeSet<Name>,
+}

@@ -1,0 +1,271 @@
+//! Backups: a consistent copy of the journal and the files, without the keys of epochs (`docs/decisions/0017-backups-hold-no-epoch-keys.md`).
+//!
+//! ```text
+//! <folder>/current/   about.json, keyring (the key of lasting rows, wrapped by the root key), journal/, media/
+//! <folder>/incoming/  the next one, until it is whole
+//! <folder>/old/       the one before, for the moment in which the two change places
+//! ```
+//!
+//! Files that are never written twice (those of tables, uploads) are linked from the backup before: each costs what is new.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use config::Config;
+use journal::{Keyring, RootKey, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+
+/// The form of a backup.
+const VERSION: u32 = 1;
+
+/// What a backup says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Its form.
+    pub version: u32,
+    /// Whose it is.
+    pub server: String,
+    /// When it was made.
+    pub made: Timestamp,
+    /// Files in it.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that were copied: the rest is shared with the backup before.
+    pub copied: u64,
+}
+
+/// Why a backup cannot be made or used. Its text is a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Files.
+    #[error("{path}: {problem}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] journal::rocks::StoreError),
+    /// The keyring.
+    #[error(transparent)]
+    Keyring(#[from] journal::KeyringError),
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
+    move |error| wrong(path, error.to_string())
+}
+
+fn wrong(path: &Path, problem: impl Into<String>) -> BackupError {
+    BackupError::Path { path: path.to_owned(), problem: problem.into() }
+}
+
+/// Makes a backup in `folder`, or brings the one there up to date. Blocks for as long as copying takes; the server goes on meanwhile.
+///
+/// # Errors
+/// [`BackupError`]; the backup before is whole then.
+pub fn backup(app: &App, folder: &Path, progress: &dyn Fn(String)) -> Result<About, BackupError> {
+    let data = &app.config.server.data;
+    let media = app.config.media_store();
+    if is_inside(folder, data) || is_inside(folder, &media) {
+        return Err(wrong(folder, "a backup must lie outside the data folder and the folder for files"));
+    }
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    let (current, incoming, old) = (folder.join("current"), folder.join("incoming"), folder.join("old"));
+    settle(&current, &old)?;
+    clear(&incoming)?;
+    fs::create_dir(&incoming).map_err(at(&incoming))?;
+
+    let checkpoint = data.join("checkpoint.tmp");
+    clear(&checkpoint)?;
+    progress("taking a checkpoint".to_owned());
+    let made = app.clock.now();
+    // A replaced name or topic must not live on in the copy.
+    app.journal.scrub_lasting(made)?;
+    app.journal.checkpoint(&checkpoint)?;
+    let mut mirror = Mirror { progress, files: 0, bytes: 0, copied: 0 };
+    let copied = mirror
+        .folder(&checkpoint, &incoming.join("journal"), Some(&current.join("journal")))
+        .and_then(|()| mirror.folder(&media, &incoming.join("media"), Some(&current.join("media"))));
+    clear(&checkpoint)?;
+    copied?;
+    app.journal.sealer().keyring().copy_without_epochs(&incoming.join("keyring"))?;
+    let Mirror { files, bytes, copied, .. } = mirror;
+    let about = About { version: VERSION, server: app.server.name.to_string(), made, files, bytes, copied };
+    let text = serde_json::to_vec_pretty(&about).map_err(|error| wrong(&incoming, error.to_string()))?;
+    write_synced(&incoming.join("about.json"), &text)?;
+    sync_folder(&incoming)?;
+
+    if current.exists() {
+        fs::rename(&current, &old).map_err(at(&current))?;
+    }
+    fs::rename(&incoming, &current).map_err(at(&incoming))?;
+    sync_folder(folder)?;
+    clear(&old)?;
+    Ok(about)
+}
+
+/// Puts the data folder of `config` back as it was when the backup in `folder` was made. Only where there is no journal: nothing is
+/// overwritten. A keyring that is there is used: it opens what has not expired.
+///
+/// # Errors
+/// [`BackupError`]; the data folder has no journal then.
+pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dyn Fn(String)) -> Result<About, BackupError> {
+    let (data, media) = (&config.server.data, config.media_store());
+    let (current, old) = (folder.join("current"), folder.join("old"));
+    settle(&current, &old)?;
+    let about = about(&current)?;
+    if about.server != config.server.name {
+        return Err(wrong(
+            &current,
+            format!("this is a backup of {}, and server.name is {}", about.server, config.server.name),
+        ));
+    }
+    let journal = data.join("journal");
+    if journal.exists() {
+        return Err(wrong(&journal, "there is a journal: move it away first, together with nothing else"));
+    }
+    fs::create_dir_all(data).map_err(at(data))?;
+    // Before anything is written: that the root key opens it.
+    let saved = Keyring::open(&current.join("keyring"), root_key)?;
+    let keyring = config.keyring();
+    if keyring.exists() {
+        if !Keyring::open(&keyring, root_key)?.is_of_same_store(&saved) {
+            return Err(wrong(&keyring, "this keyring is another store's: move it away"));
+        }
+        progress("the keyring is here: what has not expired will be readable".to_owned());
+    } else {
+        progress("there is no keyring: messages and files of the backup are lost, accounts and rooms are not".to_owned());
+    }
+    let mut mirror = Mirror { progress, files: 0, bytes: 0, copied: 0 };
+    let incoming = data.join("journal.restoring");
+    clear(&incoming)?;
+    mirror.folder(&current.join("journal"), &incoming, None)?;
+    mirror.folder(&current.join("media"), &media, None)?;
+    if !keyring.exists() {
+        saved.copy_without_epochs(&keyring)?;
+    }
+    drop(saved);
+    fs::rename(&incoming, &journal).map_err(at(&incoming))?;
+    sync_folder(data)?;
+    Ok(about)
+}
+
+/// What the backup in `current` says of itself.
+fn about(current: &Path) -> Result<About, BackupError> {
+    let path = current.join("about.json");
+    let bytes = fs::read(&path).map_err(at(&path))?;
+    let about: About = serde_json::from_slice(&bytes).map_err(|_| wrong(&path, "this is no backup"))?;
+    if about.version == VERSION {
+        Ok(about)
+    } else {
+        Err(wrong(&path, format!("a backup of form {}, this program knows {VERSION}", about.version)))
+    }
+}
+
+/// After a kill between the two renames: the one before is the backup.
+fn settle(current: &Path, old: &Path) -> Result<(), BackupError> {
+    if old.exists() && !current.exists() {
+        fs::rename(old, current).map_err(at(old))?;
+    }
+    clear(old)
+}
+
+fn clear(folder: &Path) -> Result<(), BackupError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether `path` is `folder` or in it, whatever the two are called.
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| {
+        path.ancestors().find_map(|above| {
+            let rest = path.strip_prefix(above).ok()?;
+            Some(above.canonicalize().ok()?.join(rest))
+        })
+    };
+    match (real(path), real(folder)) {
+        (Some(path), Some(folder)) => path.starts_with(folder),
+        _ => false,
+    }
+}
+
+/// Copies folders file by file.
+struct Mirror<'a> {
+    progress: &'a dyn Fn(String),
+    files: usize,
+    bytes: u64,
+    copied: u64,
+}
+
+impl Mirror<'_> {
+    /// All of `from` into `to`; what `before` has already is linked.
+    fn folder(&mut self, from: &Path, to: &Path, before: Option<&Path>) -> Result<(), BackupError> {
+        fs::create_dir_all(to).map_err(at(to))?;
+        let entries = match fs::read_dir(from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(at(from))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(at(from))?;
+            let (name, path) = (entry.file_name(), entry.path());
+            // Uploads on their way in, and the lock, are nobody's.
+            if name == "incoming" || name == "LOCK" {
+                continue;
+            }
+            let (to, before) = (to.join(&name), before.map(|before| before.join(&name)));
+            if path.is_dir() {
+                self.folder(&path, &to, before.as_deref())?;
+            } else {
+                self.file(&path, &to, before.as_deref())?;
+            }
+        }
+        sync_folder(to)
+    }
+
+    fn file(&mut self, from: &Path, to: &Path, before: Option<&Path>) -> Result<(), BackupError> {
+        // Expired and swept since the folder was listed.
+        let Ok(found) = fs::metadata(from) else { return Ok(()) };
+        let is_same = |other: &fs::Metadata| {
+            other.len() == found.len() && other.modified().ok() == found.modified().ok() && is_immutable(from)
+        };
+        let known = before.filter(|before| fs::metadata(before).is_ok_and(|other| is_same(&other)));
+        if known.is_none_or(|before| fs::hard_link(before, to).is_err()) {
+            let copied = fs::copy(from, to).map_err(at(from))?;
+            let file = File::options().write(true).open(to).map_err(at(to))?;
+            found
+                .modified()
+                .and_then(|modified| file.set_modified(modified))
+                .and_then(|()| file.sync_all())
+                .map_err(at(to))?;
+            self.copied += copied;
+        }
+        self.files += 1;
+        self.bytes += found.len();
+        if self.files.is_multiple_of(100) {
+            (self.progress)(format!("{} files, {} MB", self.files, self.bytes / 1_000_000));
+        }
+        Ok(())
+    }
+}
+
+/// Tables' files and uploads are written once, under a name of their own.
+fn is_immutable(path: &Path) -> bool {
+    path.extension().is_none_or(|extension| extension == "sst") && !path.ends_with("CURRENT")
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
+    let mut file = File::create(path).map_err(at(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
+}
+
+fn sync_folder(folder: &Path) -> Result<(), BackupError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}

@@ -1,0 +1,160 @@
+//! The real binary with a very short L, killed while things expire all the time: whatever is answered is young, and whatever is young
+//! is answered. At the end the command says that nothing old is on the disk.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use homeserver::clock::Clock;
+use serde_json::{Value, json};
+
+const LIFETIME_MS: u64 = 3_000;
+const KILLS: usize = 8;
+
+/// An answer may be on its way for this long.
+const MARGIN_MS: u64 = 2_000;
+
+struct Binary {
+    child: Child,
+    base: String,
+}
+
+fn command(folder: &Path, port: u16) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command
+        .env("VESTIBULE_SERVER__LISTEN", format!("127.0.0.1:{port}"))
+        .env("VESTIBULE_SERVER__DATA", folder.join("data"))
+        .env("VESTIBULE_SERVER__ROOT_KEY", folder.join("root.key"))
+        .env("VESTIBULE_REGISTRATION__OPEN", "true")
+        .env("VESTIBULE_LIMITS__ENABLED", "false")
+        .env("VESTIBULE_PASSWORDS__MEMORY_KIB", "64")
+        .env("VESTIBULE_RETENTION__LIFETIME", "3s")
+        .env("VESTIBULE_RETENTION__SLOT", "200ms")
+        .env("VESTIBULE_RETENTION__SWEEP", "200ms")
+        .env("VESTIBULE_LOG__FILTER", "error")
+        .stderr(Stdio::inherit());
+    command
+}
+
+impl Binary {
+    async fn start(folder: &Path, port: u16, http: &reqwest::Client) -> Self {
+        let child = command(folder, port).arg("serve").stdout(Stdio::null()).spawn().expect("the binary starts");
+        let mut binary = Self { child, base: format!("http://127.0.0.1:{port}") };
+        let url = format!("{}/_matrix/client/versions", binary.base);
+        let stopwatch = Clock::system().stopwatch();
+        while !http.get(&url).send().await.is_ok_and(|response| response.status() == 200) {
+            assert!(binary.child.try_wait().expect("asks").is_none(), "it ended by itself");
+            assert!(stopwatch.elapsed() < Duration::from_secs(60), "it does not come up");
+            pause(10).await;
+        }
+        binary
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("kills");
+        self.child.wait().expect("ends");
+    }
+}
+
+async fn pause(ms: u64) {
+    tokio::time::sleep_until(Clock::system().deadline(Duration::from_millis(ms))).await;
+}
+
+async fn must(request: reqwest::RequestBuilder) -> Value {
+    let response = request.send().await.expect("an answer");
+    let status = response.status();
+    let body: Value = response.json().await.expect("JSON");
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+fn now_ms() -> u64 {
+    Clock::system().now().as_ms()
+}
+
+/// Numbers of the messages in the room, with when they came.
+async fn messages(http: &reqwest::Client, base: &str, room: &str, token: &str) -> Vec<(u64, u64)> {
+    let url = format!("{base}/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=1000");
+    let page = must(http.get(url).bearer_auth(token)).await;
+    let events = page["chunk"].as_array().expect("a list").iter();
+    events
+        .filter_map(|event| {
+            let number = event["content"]["body"].as_str()?.strip_prefix("canary number ")?.parse().ok()?;
+            Some((number, event["origin_server_ts"].as_u64()?))
+        })
+        .collect()
+}
+
+fn prove(folder: &Path, port: u16, words: &str) -> Output {
+    let mut command = command(folder, port);
+    command.args(["--json", "retention", "prove", "--text", words]).output().expect("the command runs")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
+    let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
+    let mut binary = Binary::start(folder.path(), port, &http).await;
+    let base = binary.base.clone();
+    let v3 = format!("{base}/_matrix/client/v3");
+    let body = json!({ "username": "ada", "password": "long enough a password", "auth": { "type": "m.login.dummy" } });
+    let token =
+        must(http.post(format!("{v3}/register")).json(&body)).await["access_token"].as_str().expect("a token").to_owned();
+    let room = must(http.post(format!("{v3}/createRoom")).bearer_auth(&token).json(&json!({}))).await["room_id"].clone();
+    let room = room.as_str().expect("a room").to_owned();
+    // Numbers that were answered, and when at the latest they came.
+    let (mut answered, mut number) = (Vec::<(u64, u64)>::new(), 0);
+    for _ in 0..KILLS {
+        let random = u64::from_be_bytes(homeserver::entropy::Entropy.bytes());
+        let until = now_ms() + 300 + random % 900;
+        while now_ms() < until {
+            let url = format!("{v3}/rooms/{room}/send/m.room.message/{number}");
+            let body = json!({ "msgtype": "m.text", "body": format!("canary number {number}") });
+            must(http.put(url).bearer_auth(&token).json(&body)).await;
+            answered.push((number, now_ms()));
+            number += 1;
+        }
+        binary.kill();
+        binary = Binary::start(folder.path(), port, &http).await;
+        let asked = now_ms();
+        let seen = messages(&http, &base, &room, &token).await;
+        let got = now_ms();
+        for (number, came) in &seen {
+            assert!(came + LIFETIME_MS > asked, "{number} came at {came}, it was shown at {asked}");
+        }
+        for (number, came) in &answered {
+            // It came before it was answered, by less than the margin.
+            let is_young = came.saturating_sub(MARGIN_MS) + LIFETIME_MS > got;
+            assert!(
+                !is_young || seen.iter().any(|(other, _)| other == number),
+                "{number} came at {came}, it was missing at {got}"
+            );
+        }
+    }
+    let (first, last) = (prove(folder.path(), port, "canary number 0\""), answered.last().expect("one").0);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stdout));
+    // Through the running server, then without one, when the last one has expired too.
+    let done = now_ms() + LIFETIME_MS + 1_000;
+    while now_ms() < done {
+        pause(50).await;
+    }
+    binary.kill();
+    let words = format!("canary number {last}\"");
+    let binary = Binary::start(folder.path(), port, &http).await;
+    let stopwatch = Clock::system().stopwatch();
+    let mut report = prove(folder.path(), port, &words);
+    while report.status.code() == Some(2) && stopwatch.elapsed() < Duration::from_secs(20) {
+        pause(100).await;
+        report = prove(folder.path(), port, &words);
+    }
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stdout));
+    binary.kill();
+    let report = prove(folder.path(), port, "canary number");
+    let answer: Value = serde_json::from_slice(&report.stdout).expect("JSON");
+    assert!(report.status.success() && answer["gone"] == true && answer["values"].as_u64() > Some(10), "{answer}");
+    let found = prove(folder.path(), port, "@ada:localhost");
+    assert_eq!(found.status.code(), Some(2), "what is there is found");
+}
