@@ -3,8 +3,14 @@
 //!
 //! The homeserver is Vestibule (`VESTIBULE_BIN` names its binary; `./test` sets it) or, to see that nothing depends on
 //! that, a Synapse (`SYNAPSE_PYTHON` names a Python that has it installed).
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-#![allow(reason = "one bench for several test programs, each using its part; a test fails by panicking")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "one bench for several test programs, each using its part; a test fails by panicking"
+)]
 
 pub mod agent;
 pub mod homeserver;
