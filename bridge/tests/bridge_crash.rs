@@ -17,7 +17,7 @@ fn expected(who: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_again_and_again_it_loses_and_repeats_nothing() {
-    let mut bench = Bench::start("").await;
+    let bench = Bench::start("").await;
     let mut ada = bench.person("ada").await;
     let ana = bench.agent("Ana").await;
     let room = ada.chat().await;

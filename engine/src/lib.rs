@@ -6,6 +6,7 @@
 mod cx;
 mod decision;
 mod draft;
+mod due;
 mod reject;
 #[cfg(test)]
 mod testing;

@@ -15,7 +15,7 @@ use ruma::{RoomId, UserId};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Cx, Decided, Decision, Draft, Reject, Stop, platform,
+    Cx, Decided, Decision, Draft, Reject, Stop, due, platform,
     room::Pdu,
     tables::{self, ErasureRow, SessionRow},
     timeline::search,
@@ -95,8 +95,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>, session: &SessionRow) {
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn next_due(cx: &Cx<'_>) -> Result<Option<Timestamp>, ReadError> {
-    let first = tables::SESSIONS_TO_ERASE.scan(cx.view, &()).next().transpose()?;
-    Ok(first.map(|((at, _), _)| Timestamp::from_ms(at)))
+    due::next(cx, &tables::SESSIONS_TO_ERASE)
 }
 
 /// Erasures that have begun and not ended.

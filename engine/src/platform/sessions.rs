@@ -9,7 +9,7 @@ use super::{NewcomerRecords, check_text, hosts, webhooks};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop,
     account::{self, Directory, profile},
-    erase,
+    due, erase,
     tables::{self, ParticipantRow, SessionRow, UserKind},
 };
 
@@ -213,15 +213,7 @@ fn put_row(draft: &mut Draft<'_>, due_before: Option<Timestamp>, row: &SessionRo
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn due_sessions(cx: &Cx<'_>, limit: usize) -> Result<Vec<String>, ReadError> {
-    let mut due = Vec::new();
-    for found in tables::SESSIONS_DUE.scan(cx.view, &()) {
-        let ((at, _), row) = found?;
-        if at > cx.now().as_ms() || due.len() == limit {
-            break;
-        }
-        due.push(row.value);
-    }
-    Ok(due)
+    due::due(cx, &tables::SESSIONS_DUE, limit)
 }
 
 /// When the next session is over; `None`: none is planned.
@@ -229,8 +221,7 @@ pub fn due_sessions(cx: &Cx<'_>, limit: usize) -> Result<Vec<String>, ReadError>
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn next_due(cx: &Cx<'_>) -> Result<Option<Timestamp>, ReadError> {
-    let first = tables::SESSIONS_DUE.scan(cx.view, &()).next().transpose()?;
-    Ok(first.map(|((at, _), _)| Timestamp::from_ms(at)))
+    due::next(cx, &tables::SESSIONS_DUE)
 }
 
 /// Ends a session: its participants are logged out for good, on every device. Their tokens have been worthless since the

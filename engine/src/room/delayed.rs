@@ -11,7 +11,7 @@ use super::{
     state_event,
 };
 use crate::{
-    Cx, Decided, Decision, Draft, Reject, Requester, Stop, policy,
+    Cx, Decided, Decision, Draft, Reject, Requester, Stop, due, policy,
     tables::{self, DelayedRow},
 };
 
@@ -165,15 +165,7 @@ pub fn of_user(cx: &Cx<'_>, user_id: &UserId) -> Result<Vec<DelayedRow>, Stop> {
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn due(cx: &Cx<'_>, limit: usize) -> Result<Vec<String>, ReadError> {
-    let mut due = Vec::new();
-    for found in tables::DELAYED_EVENTS_DUE.scan(cx.view, &()) {
-        let ((at, _), row) = found?;
-        if at > cx.now().as_ms() || due.len() == limit {
-            break;
-        }
-        due.push(row.value);
-    }
-    Ok(due)
+    due::due(cx, &tables::DELAYED_EVENTS_DUE, limit)
 }
 
 /// When the next event is due; `None`: none waits.
@@ -181,8 +173,7 @@ pub fn due(cx: &Cx<'_>, limit: usize) -> Result<Vec<String>, ReadError> {
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
 pub fn next_due(cx: &Cx<'_>) -> Result<Option<Timestamp>, ReadError> {
-    let first = tables::DELAYED_EVENTS_DUE.scan(cx.view, &()).next().transpose()?;
-    Ok(first.map(|((at, _), _)| Timestamp::from_ms(at)))
+    due::next(cx, &tables::DELAYED_EVENTS_DUE)
 }
 
 /// The waiting event of that id. State that somebody else has set since is not waited for any more.

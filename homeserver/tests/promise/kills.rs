@@ -1,13 +1,14 @@
 //! The real binary with a very short L, killed while things expire all the time: whatever is answered is young, and whatever is young
 //! is answered. At the end the command says that nothing old is on the disk.
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use homeserver::clock::Clock;
 use serde_json::{Value, json};
+
+use crate::support::binary::{self, Binary, free_port};
 
 const LIFETIME_MS: u64 = 3_000;
 const KILLS: usize = 8;
@@ -15,46 +16,13 @@ const KILLS: usize = 8;
 /// An answer may be on its way for this long.
 const MARGIN_MS: u64 = 2_000;
 
-struct Binary {
-    child: Child,
-    base: String,
-}
-
 fn command(folder: &Path, port: u16) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    let mut command = binary::command(folder, port);
     command
-        .env("VESTIBULE_SERVER__LISTEN", format!("127.0.0.1:{port}"))
-        .env("VESTIBULE_SERVER__DATA", folder.join("data"))
-        .env("VESTIBULE_SERVER__ROOT_KEY", folder.join("root.key"))
-        .env("VESTIBULE_REGISTRATION__OPEN", "true")
-        .env("VESTIBULE_LIMITS__ENABLED", "false")
-        .env("VESTIBULE_PASSWORDS__MEMORY_KIB", "64")
         .env("VESTIBULE_RETENTION__LIFETIME", "3s")
         .env("VESTIBULE_RETENTION__SLOT", "200ms")
-        .env("VESTIBULE_RETENTION__SWEEP", "200ms")
-        .env("VESTIBULE_LOG__FILTER", "error")
-        .stderr(Stdio::inherit());
+        .env("VESTIBULE_RETENTION__SWEEP", "200ms");
     command
-}
-
-impl Binary {
-    async fn start(folder: &Path, port: u16, http: &reqwest::Client) -> Self {
-        let child = command(folder, port).arg("serve").stdout(Stdio::null()).spawn().expect("the binary starts");
-        let mut binary = Self { child, base: format!("http://127.0.0.1:{port}") };
-        let url = format!("{}/_matrix/client/versions", binary.base);
-        let stopwatch = Clock::system().stopwatch();
-        while !http.get(&url).send().await.is_ok_and(|response| response.status() == 200) {
-            assert!(binary.child.try_wait().expect("asks").is_none(), "it ended by itself");
-            assert!(stopwatch.elapsed() < Duration::from_secs(60), "it does not come up");
-            pause(10).await;
-        }
-        binary
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("kills");
-        self.child.wait().expect("ends");
-    }
 }
 
 async fn pause(ms: u64) {
@@ -95,10 +63,10 @@ fn prove(folder: &Path, port: u16, words: &str) -> Output {
 async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
     let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().expect("a folder");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let port = free_port();
     let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-    let mut binary = Binary::start(folder.path(), port, &http).await;
-    let base = binary.base.clone();
+    let (mut binary, _) = Binary::start(command(folder.path(), port), port, &http).await;
+    let base = format!("http://127.0.0.1:{port}");
     let v3 = format!("{base}/_matrix/client/v3");
     let body = json!({ "username": "ada", "password": "long enough a password", "auth": { "type": "m.login.dummy" } });
     let token =
@@ -118,7 +86,7 @@ async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
             number += 1;
         }
         binary.kill();
-        binary = Binary::start(folder.path(), port, &http).await;
+        (binary, _) = Binary::start(command(folder.path(), port), port, &http).await;
         let asked = now_ms();
         let seen = messages(&http, &base, &room, &token).await;
         let got = now_ms();
@@ -143,7 +111,7 @@ async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
     }
     binary.kill();
     let words = format!("canary number {last}\"");
-    let binary = Binary::start(folder.path(), port, &http).await;
+    let (binary, _) = Binary::start(command(folder.path(), port), port, &http).await;
     let stopwatch = Clock::system().stopwatch();
     let mut report = prove(folder.path(), port, &words);
     while report.status.code() == Some(2) && stopwatch.elapsed() < Duration::from_secs(20) {

@@ -1,6 +1,7 @@
 //! A whole server in the test's process: real sockets, a real journal in a temporary folder, a clock that the test moves.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod binary;
 pub mod record;
 
 use std::net::SocketAddr;
