@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::sync::sliding::Connection;
+use engine::sync::sliding::{Connection, Form};
 use engine::{Reject, Requester};
 use journal::Timestamp;
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -23,6 +23,7 @@ const CONN_ID_BYTES_MAX: usize = 64;
 pub struct ConnectionId {
     user_id: OwnedUserId,
     device_id: Option<OwnedDeviceId>,
+    form: Form,
     conn_id: String,
 }
 
@@ -45,17 +46,17 @@ struct Kept {
 }
 
 impl ConnectionId {
-    /// Of a request.
+    /// Of a request. Connections of different forms have nothing to do with each other, whatever they are called.
     ///
     /// # Errors
     /// `M_INVALID_PARAM` for a name that is too long.
-    pub fn new(requester: &Requester, conn_id: Option<&str>) -> Result<Self, Reject> {
+    pub fn new(requester: &Requester, form: Form, conn_id: Option<&str>) -> Result<Self, Reject> {
         let conn_id = conn_id.unwrap_or_default();
         if conn_id.len() > CONN_ID_BYTES_MAX {
             return Err(Reject::invalid_param("conn_id has at most 64 bytes"));
         }
         let (user_id, device_id) = (requester.user_id.clone(), requester.device_id.clone());
-        Ok(Self { user_id, device_id, conn_id: conn_id.to_owned() })
+        Ok(Self { user_id, device_id, form, conn_id: conn_id.to_owned() })
     }
 }
 
@@ -66,7 +67,7 @@ impl Connections {
     /// `M_UNKNOWN_POS`: the client has to start again.
     pub fn at(&self, id: &ConnectionId, pos: Option<&str>) -> Result<Arc<Connection>, Reject> {
         let Some(pos) = pos else { return Ok(Arc::default()) };
-        let pos: u64 = pos.parse().map_err(|_| Reject::UnknownPos)?;
+        let pos = number(pos).ok_or(Reject::UnknownPos)?;
         let inner = self.inner();
         let kept = inner.by_id.get(id).ok_or(Reject::UnknownPos)?;
         let found = std::iter::once(&kept.last).chain(&kept.before).find(|(known, _)| *known == pos);
@@ -80,18 +81,25 @@ impl Connections {
         // Positions of an earlier process are not taken for this one's: they start at the clock's milliseconds.
         let pos = inner.next_pos.max(now.as_ms());
         inner.next_pos = pos;
-        let from = from.and_then(|from| from.parse::<u64>().ok());
+        let from = from.and_then(number);
+        let told = connection.told();
         let old = inner.by_id.remove(id);
         let before = old.and_then(|old| std::iter::once(old.last).chain(old.before).find(|(known, _)| Some(*known) == from));
         inner.by_id.insert(id.clone(), Kept { used: now, last: (pos, Arc::new(connection)), before });
         inner.forget(now);
-        pos.to_string()
+        // The token makes a position good for `/messages` and the like, too (MSC4186).
+        told.map_or_else(|| pos.to_string(), |told| format!("{pos}.{}", told.encode()))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Whole after each statement that changes it: a poisoned lock holds nothing broken.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The number of a position: all that a connection is found by.
+fn number(pos: &str) -> Option<u64> {
+    pos.split_once('.').map_or(pos, |(number, _)| number).parse().ok()
 }
 
 impl Inner {
@@ -117,7 +125,7 @@ mod tests {
 
     fn id(conn_id: &str) -> ConnectionId {
         let requester = Requester { user_id: owned_user_id!("@u:t"), device_id: Some("D".into()), appservice: None };
-        ConnectionId::new(&requester, Some(conn_id)).unwrap()
+        ConnectionId::new(&requester, Form::Unstable, Some(conn_id)).unwrap()
     }
 
     #[test]
@@ -132,7 +140,10 @@ mod tests {
         let three = connections.advance(&id, Some(&two), Connection::default(), now);
         assert_eq!(connections.at(&id, Some(&one)).unwrap_err(), Reject::UnknownPos);
         assert!(connections.at(&id, Some(&two)).is_ok() && connections.at(&id, Some(&three)).is_ok());
-        assert_eq!(connections.at(&super::tests::id("other"), Some(&three)).unwrap_err(), Reject::UnknownPos);
+        let of_v4 = ConnectionId { form: Form::V4, ..id.clone() };
+        for other in [super::tests::id("other"), of_v4] {
+            assert_eq!(connections.at(&other, Some(&three)).unwrap_err(), Reject::UnknownPos);
+        }
     }
 
     #[test]

@@ -175,6 +175,37 @@ pub fn fully_read(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Opt
     Ok(row.map(|row| (row.value.event_id, row.version)))
 }
 
+/// What an `m.receipt` event says: by event, type and user.
+type Content = BTreeMap<OwnedEventId, BTreeMap<String, BTreeMap<OwnedUserId, Data>>>;
+
+/// One receipt in it.
+#[derive(Serialize)]
+struct Data {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_id: Option<String>,
+    ts: u64,
+}
+
+/// The receipts of a room that a reader may see, and that `includes` names, given the commit each was set by.
+fn receipts_of(
+    cx: &Cx<'_>,
+    room_id: &RoomId,
+    reader: &UserId,
+    includes: impl Fn(&ReceiptRow, Seq) -> bool,
+) -> Result<Vec<ReceiptRow>, ReadError> {
+    let mut receipts = Vec::new();
+    for found in tables::RECEIPTS.scan(cx.view, &(cx.room(room_id),)) {
+        let row = found?.1;
+        let receipt = row.value;
+        let secret = receipt.receipt_type != READ && receipt.user_id != reader;
+        let shown = !secret && receipt.receipt_type != FULLY_READ && receipt.is_shown(cx.now());
+        if shown && includes(&receipt, row.version) {
+            receipts.push(receipt);
+        }
+    }
+    Ok(receipts)
+}
+
 /// The `m.receipt` events of a room for one reader: all, or those set by commit `since` or later.
 ///
 /// One event holds one receipt per event, type and user: a user who has both a threaded and an unthreaded receipt on the
@@ -188,36 +219,48 @@ pub fn receipt_events(
     reader: &UserId,
     since: Option<Seq>,
 ) -> Result<Vec<Box<RawValue>>, ReadError> {
-    #[derive(Serialize)]
-    struct Data {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        thread_id: Option<String>,
-        ts: u64,
-    }
-    type ByKind = BTreeMap<String, BTreeMap<OwnedUserId, Data>>;
-    let mut events: Vec<BTreeMap<OwnedEventId, ByKind>> = Vec::new();
-    for found in tables::RECEIPTS.scan(cx.view, &(cx.room(room_id),)) {
-        let row = found?.1;
-        let receipt = row.value;
-        let secret = receipt.receipt_type != READ && receipt.user_id != reader;
-        let gone = !receipt.is_shown(cx.now());
-        if secret || gone || receipt.receipt_type == FULLY_READ || since.is_some_and(|since| row.version < since) {
-            continue;
-        }
-        let taken = |event: &BTreeMap<_, BTreeMap<String, BTreeMap<OwnedUserId, Data>>>| {
+    let mut events: Vec<Content> = Vec::new();
+    for receipt in receipts_of(cx, room_id, reader, |_, version| since.is_none_or(|since| version >= since))? {
+        let taken = |event: &Content| {
             let users = event.get(&receipt.event_id).and_then(|types| types.get(&receipt.receipt_type));
             users.is_some_and(|users| users.contains_key(&receipt.user_id))
         };
         let place = events.iter().position(|event| !taken(event)).unwrap_or(events.len());
         if place == events.len() {
-            events.push(BTreeMap::new());
+            events.push(Content::new());
         }
         if let Some(event) = events.get_mut(place) {
-            let users = event.entry(receipt.event_id).or_default().entry(receipt.receipt_type).or_default();
-            users.insert(receipt.user_id, Data { thread_id: receipt.thread_id, ts: receipt.received.as_ms() });
+            add(event, receipt);
         }
     }
     Ok(events.iter().map(|content| basic_event("m.receipt", content)).collect())
+}
+
+/// The content of one `m.receipt` event with the receipts that `includes` names, given the commit each was set by; `None` without
+/// any. Of a user's receipts on one event it holds the unthreaded one, if there is one (MSC4102).
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn receipts_content(
+    cx: &Cx<'_>,
+    room_id: &RoomId,
+    reader: &UserId,
+    includes: impl Fn(&ReceiptRow, Seq) -> bool,
+) -> Result<Option<Box<RawValue>>, ReadError> {
+    let mut receipts = receipts_of(cx, room_id, reader, includes)?;
+    // What is added later stays.
+    receipts.sort_by_key(|receipt| receipt.thread_id.is_none());
+    let mut content = Content::new();
+    for receipt in receipts {
+        add(&mut content, receipt);
+    }
+    Ok(Some(content).filter(|content| !content.is_empty()).map(|content| raw(&content)))
+}
+
+fn add(content: &mut Content, receipt: ReceiptRow) {
+    let ReceiptRow { user_id, receipt_type, thread_id, event_id, received, .. } = receipt;
+    let users = content.entry(event_id).or_default().entry(receipt_type).or_default();
+    users.insert(user_id, Data { thread_id, ts: received.as_ms() });
 }
 
 /// The content of an `m.fully_read` event.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use ruma::{
-    MilliSecondsSinceUnixEpoch, RoomId, UserId,
+    MilliSecondsSinceUnixEpoch, OwnedRoomId, RoomId, UserId,
     events::{room::member::MembershipState, space::child::HierarchySpaceChildEvent},
 };
 use serde::Serialize;
@@ -115,6 +115,11 @@ fn visible(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Option<Roo
 struct Child {
     event: HierarchySpaceChildEvent,
     raw: Box<RawValue>,
+}
+
+/// The rooms that a space names as its children.
+pub(crate) fn children_of(cx: &Cx<'_>, space: &Room) -> Result<Vec<OwnedRoomId>, Stop> {
+    Ok(children(cx, space, false)?.into_iter().map(|child| child.event.state_key).collect())
 }
 
 /// The children of a space, ordered; an event without a list of servers in `via` names none.

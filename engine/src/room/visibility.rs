@@ -101,6 +101,14 @@ impl Viewer {
         if open { Stamp::MAX } else { self.since }
     }
 
+    /// Whether the user is in the room or has been, as far as its history still tells.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read.
+    pub fn has_been_in(&self, cx: &Cx<'_>) -> Result<bool, ReadError> {
+        Ok(self.membership == MembershipState::Join || self.joined_since(cx, Stamp::ZERO)?)
+    }
+
     /// What the user was to the room just before `stamp`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! Opaque and versioned. One form serves `/sync`, `/messages`, `/relations` and the rest, so that each accepts the
 //! others'. A token never becomes invalid: what it points at may have expired, and then it stands before what is left.
+//! The position of a sliding sync connection is a number and, after a dot, such a token: it serves the others as well (MSC4186).
 
 use journal::{Seq, Stamp, Timestamp};
 
@@ -66,6 +67,7 @@ impl Token {
     }
 
     fn parse(text: &str) -> Option<Self> {
+        let text = text.split_once('.').map_or(text, |(_, token)| token);
         let rest = text.strip_prefix(VERSION)?.strip_prefix('_')?;
         let numbers = rest.split('_').map(|part| u64::from_str_radix(part, 16).ok()).collect::<Option<Vec<_>>>()?;
         let stamp = |seq, index| Some(Stamp::new(Seq::from_u64(seq), u16::try_from(index).ok()?));
@@ -91,6 +93,7 @@ mod tests {
         for token in [after, partial, Token::at(Stamp::new(Seq::from_u64(4), 2), Timestamp::from_ms(0))] {
             assert_eq!(Token::decode(&token.encode()).unwrap(), token);
         }
+        assert_eq!(Token::decode(&format!("17.{}", after.encode())).unwrap(), after, "a position of sliding sync");
         assert_eq!(after.known(), Stamp::end_of(Seq::from_u64(7)));
         assert_eq!(Token::at(Stamp::new(Seq::from_u64(4), 2), after.minted).known(), Stamp::new(Seq::from_u64(4), 1));
     }

@@ -1,17 +1,17 @@
-//! Simplified sliding sync, at the address and in the form that clients use
-//! ([MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)).
+//! Simplified sliding sync
+//! ([MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)), at the address and in the form
+//! that was accepted and at those that clients have used before. Both wait and answer the same way.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::sync::Token;
-use engine::sync::sliding::{self, Connection, Request};
-use engine::{Requester, account, to_device};
+use engine::sync::sliding::{self, Answer as Told, Connection, Form, Request, unstable, v4};
+use engine::{Reject, Requester, account, to_device};
 use http::Method;
 use ruma::presence::PresenceState;
 use serde::Deserialize;
 
-use super::body::{json_bytes, token};
+use super::body::json_bytes;
 use super::presence::{self, Present};
 use crate::app::App;
 use crate::connections::ConnectionId;
@@ -24,8 +24,13 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(120);
 /// This family's calls.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    let path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
-    routes.raw(Method::POST, path, Access::Required, sliding_sync)
+    let unstable = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+    routes.raw(Method::POST, unstable, Access::Required, unstable_sync).raw(
+        Method::POST,
+        "/_matrix/client/v4/sync",
+        Access::Required,
+        v4_sync,
+    )
 }
 
 #[derive(Deserialize)]
@@ -39,30 +44,59 @@ struct Query {
 struct Sync {
     requester: Requester,
     request: Box<Request>,
+    form: Form,
+    txn_id: Option<String>,
     id: ConnectionId,
     pos: Option<String>,
     connection: Arc<Connection>,
 }
 
-async fn sliding_sync(app: App, request: RawRequest) -> Answer {
+async fn unstable_sync(app: App, request: RawRequest) -> Answer {
     let query: Query = request.query()?;
     let requester = request.requester()?.clone();
-    let body: Box<Request> = request.json()?;
+    let mut body: Box<unstable::Body> = request.json()?;
     drop(request);
-    let id = ConnectionId::new(&requester, body.conn_id.as_deref())?;
+    let id = ConnectionId::new(&requester, Form::Unstable, body.conn_id.as_deref())?;
     let connection = app.connections.at(&id, query.pos.as_deref())?;
-    let timeout = Duration::from_millis(query.timeout.unwrap_or(0)).min(TIMEOUT_MAX);
-    let state = query.set_presence.unwrap_or(PresenceState::Online);
-    let sync = Sync { requester, request: body, id, pos: query.pos, connection };
-    let _present = Present::begin(&app, &sync.requester, state)?;
-    sync.acknowledge(&app).await?;
-    sync.wait(&app, timeout).await.map(json_bytes)
+    let txn_id = body.txn_id.take();
+    let asked = Box::new(body.into_request(&requester.user_id)?);
+    let sync = Sync { requester, request: asked, form: Form::Unstable, txn_id, id, pos: query.pos, connection };
+    sync.answer(&app, query.set_presence.unwrap_or(PresenceState::Online), query.timeout).await
+}
+
+async fn v4_sync(app: App, request: RawRequest) -> Answer {
+    let requester = request.requester()?.clone();
+    let mut body: Box<v4::Body> = request.json()?;
+    drop(request);
+    let state = presence_state(body.set_presence.as_deref())?;
+    let id = ConnectionId::new(&requester, Form::V4, body.conn_id.as_deref())?;
+    let (pos, timeout) = (body.pos.take(), body.timeout);
+    let asked = Box::new(body.into_request()?);
+    let connection = app.connections.at(&id, pos.as_deref())?;
+    let sync = Sync { requester, request: asked, form: Form::V4, txn_id: None, id, pos, connection };
+    sync.answer(&app, state, timeout).await
+}
+
+fn presence_state(text: Option<&str>) -> Result<PresenceState, Reject> {
+    match text {
+        None | Some("online") => Ok(PresenceState::Online),
+        Some("unavailable") => Ok(PresenceState::Unavailable),
+        Some("offline") => Ok(PresenceState::Offline),
+        Some(_) => Err(Reject::invalid_param("set_presence is online, unavailable or offline")),
+    }
 }
 
 impl Sync {
+    async fn answer(self, app: &App, state: PresenceState, timeout_ms: Option<u64>) -> Answer {
+        let timeout = Duration::from_millis(timeout_ms.unwrap_or(0)).min(TIMEOUT_MAX);
+        let _present = Present::begin(app, &self.requester, state)?;
+        self.acknowledge(app).await?;
+        self.wait(app, timeout).await.map(json_bytes)
+    }
+
     /// The to-device extension's token shows what the device has: those messages are deleted (D8).
     async fn acknowledge(&self, app: &App) -> Result<(), ApiError> {
-        let since: Option<Token> = token(self.request.extensions.to_device.since.as_deref())?;
+        let since = self.request.extensions.to_device.as_ref().and_then(|to_device| to_device.since);
         let (Some(since), Some(device_id)) = (since, &self.requester.device_id) else { return Ok(()) };
         let (user_id, through) = (&self.requester.user_id, since.known());
         if app.read(|cx| to_device::has_acknowledged(cx, user_id, device_id, through))? {
@@ -92,14 +126,21 @@ impl Sync {
             connection: &self.connection,
         };
         let ephemeral = app.ephemeral.at(app.clock.now());
-        let (body, connection) = app.read(|cx| {
+        let (told, connection) = app.read(|cx| {
             account::check_requester(cx, &self.requester)?;
             sliding::collect(cx, &ask, &ephemeral)
         })?;
-        if !at_once && body.is_empty() {
+        if !at_once && told.is_empty() {
             return Ok(None);
         }
         let pos = app.connections.advance(&self.id, self.pos.as_deref(), connection, app.clock.now());
-        Ok(Some(body.write(&pos, self.request.txn_id.as_deref())))
+        Ok(Some(self.write(&told, &pos)))
+    }
+
+    fn write(&self, told: &Told, pos: &str) -> Vec<u8> {
+        match self.form {
+            Form::Unstable => unstable::write(told, pos, self.txn_id.as_deref()),
+            Form::V4 => v4::write(told, pos),
+        }
     }
 }

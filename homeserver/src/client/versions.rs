@@ -24,6 +24,10 @@ pub fn routes(routes: Routes) -> Routes {
 }
 
 /// `GET /versions`
+///
+/// For sliding sync at its stable address there is no flag: MSC4186 has one for the unstable address only, and no version of the
+/// specification has the call yet (v1.19 being the latest), so clients find it by asking. The extensions have flags, as MSC4508
+/// demands: `.stable` for typing, which was accepted with it, and those of the proposals that are not accepted yet.
 async fn versions(_: App, _: RawRequest) -> Answer {
     let mut response = json_response(&json!({
         "versions": VERSIONS,
@@ -38,6 +42,11 @@ async fn versions(_: App, _: RawRequest) -> Answer {
             "org.matrix.msc3391": true,
             "org.matrix.msc3874": true,
             "org.matrix.msc3890": true,
+            "org.matrix.msc4508.stable": true,
+            "org.matrix.msc4538": true,
+            "org.matrix.msc4543": true,
+            "org.matrix.msc4548": true,
+            "org.matrix.msc4551": true,
             "fi.mau.msc2659.stable": true,
         },
     }));

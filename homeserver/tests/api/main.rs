@@ -32,4 +32,6 @@ mod synapse;
 mod sync;
 mod tls;
 mod upgrade;
+mod v4_extensions;
+mod v4_sync;
 mod webhooks;

@@ -212,6 +212,10 @@ impl Scene<'_> {
                 "extensions": { "to_device": { "enabled": true }, "account_data": { "enabled": true }, "receipts": { "enabled": true } } });
             let path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
             all += &user.post(path, sliding).await.body.to_string();
+            let sliding = json!({ "lists": { "all": { "timeline_limit": 100, "required_state": { "include": [{}] } } },
+                "extensions": { "org.matrix.msc4538.to_device": { "enabled": true }, "org.matrix.msc4548.account_data": { "enabled": true },
+                    "org.matrix.msc4551.receipts": { "enabled": true } } });
+            all += &user.post("/_matrix/client/v4/sync", sliding).await.body.to_string();
         }
         all
     }

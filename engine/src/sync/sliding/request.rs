@@ -1,61 +1,55 @@
-//! What a client asks for.
+//! What a client asks for, in whichever form it asked.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, RoomId};
 use serde::Deserialize;
 
-/// Lists and subscriptions in one request at most, as the proposal has it: each costs a look at every room.
-const LISTS_MAX: usize = 100;
+use super::required::RequiredState;
+use crate::sync::Token;
+
+/// Lists, and single rooms, in one request at most, as MSC4186 has it: each list costs a look at every room.
+pub const LISTS_MAX: usize = 100;
 /// Events of one room at most, whatever is asked for.
 const TIMELINE_MAX: usize = 100;
 
-/// The body of a request. Nothing of it is remembered: each request says all.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// A request. Nothing of it is remembered: each request says all.
+#[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// Which of the device's connections; each has its own position.
-    #[serde(default)]
-    pub conn_id: Option<String>,
-    /// Comes back in the answer.
-    #[serde(default)]
-    pub txn_id: Option<String>,
     /// Windows onto lists of rooms, by the client's names.
-    #[serde(default)]
     pub lists: BTreeMap<String, List>,
     /// Single rooms.
-    #[serde(default)]
     pub room_subscriptions: BTreeMap<OwnedRoomId, Details>,
     /// All that is not rooms.
-    #[serde(default)]
     pub extensions: Extensions,
+    /// Whether unread counts are told, and a change of them is news.
+    pub counts: bool,
 }
 
 /// A list of rooms, the latest first, and the places in it that the client looks at.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct List {
-    /// First and last places; `[0, 19]` are twenty rooms.
-    #[serde(default)]
+    /// First and last places; `(0, 19)` are twenty rooms.
     pub ranges: Vec<(u64, u64)>,
     /// What is wanted of each room.
-    #[serde(flatten)]
     pub details: Details,
     /// Which rooms are in the list.
-    #[serde(default)]
-    pub filters: Option<Filters>,
+    pub filters: Filters,
 }
 
 /// What is wanted of a room.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Details {
-    /// Pairs of type and state key; `*` stands for any, `$ME` for the user, `$LAZY` for who is seen in the timeline.
-    #[serde(default)]
-    pub required_state: Vec<(String, String)>,
+    /// State that any of these asks for.
+    pub required_state: Vec<Arc<RequiredState>>,
     /// How many events.
-    #[serde(default)]
     pub timeline_limit: u64,
 }
 
-/// Which rooms are in a list.
+/// Which rooms are in a list. Both forms write them alike, but for `is_invited`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Filters {
     /// Whether the user has marked them as direct chats.
@@ -65,75 +59,75 @@ pub struct Filters {
     #[serde(default)]
     pub is_encrypted: Option<bool>,
     /// Whether the user is only invited.
-    #[serde(default)]
-    pub is_invite: Option<bool>,
+    #[serde(skip)]
+    pub is_invited: Option<bool>,
     /// Only rooms of these types; `null` is the type of rooms without one.
     #[serde(default)]
     pub room_types: Option<Vec<Option<String>>>,
     /// No rooms of these types.
     #[serde(default)]
     pub not_room_types: Option<Vec<Option<String>>>,
+    /// Only children of these spaces, as far as the user is in them.
+    #[serde(default)]
+    pub spaces: Option<BTreeSet<OwnedRoomId>>,
+    /// Only rooms that the user has given any of these tags.
+    #[serde(default)]
+    pub tags: Option<BTreeSet<String>>,
+    /// No rooms with any of these tags.
+    #[serde(default)]
+    pub not_tags: Option<BTreeSet<String>>,
 }
 
-/// All that is not rooms.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// All that is not rooms, as far as it is wanted.
+#[derive(Clone, Debug, Default)]
 pub struct Extensions {
-    /// Messages to the device (MSC3885).
-    #[serde(default)]
-    pub to_device: ToDevice,
-    /// Device lists and counts of keys (MSC3884).
-    #[serde(default)]
-    pub e2ee: Enabled,
-    /// Account data (MSC3959).
-    #[serde(default)]
-    pub account_data: Enabled,
-    /// Receipts (MSC3960).
-    #[serde(default)]
-    pub receipts: Enabled,
-    /// Typing (MSC3961).
-    #[serde(default)]
-    pub typing: Enabled,
+    /// Messages to the device.
+    pub to_device: Option<ToDevice>,
+    /// Device lists and counts of keys.
+    pub e2ee: bool,
+    /// Account data, and of which rooms.
+    pub account_data: Option<RoomScope>,
+    /// Receipts, and of which rooms.
+    pub receipts: Option<RoomScope>,
+    /// Typing, and in which rooms.
+    pub typing: Option<RoomScope>,
 }
 
-/// Whether an extension is wanted. Rooms are those of the answer, whichever are named.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Enabled {
-    /// Whether.
-    #[serde(default)]
-    pub enabled: Option<bool>,
+/// The rooms that an extension is wanted for: among those looked at
+/// ([MSC4508 § Common per-room extension semantics](https://github.com/matrix-org/matrix-spec-proposals/pull/4508)).
+#[derive(Clone, Debug, Default)]
+pub struct RoomScope {
+    /// By the lists they are seen in; `None`: in any.
+    pub lists: Option<BTreeSet<String>>,
+    /// By themselves, as far as they are subscribed to; `None`: all that are.
+    pub rooms: Option<BTreeSet<OwnedRoomId>>,
 }
 
 /// Messages to the device.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct ToDevice {
-    /// Whether.
-    #[serde(default)]
-    pub enabled: Option<bool>,
     /// How many at most.
-    #[serde(default)]
-    pub limit: Option<u64>,
-    /// The `next_batch` of the answer before: what it brought is acknowledged.
-    #[serde(default)]
-    pub since: Option<String>,
+    pub limit: usize,
+    /// The `next_batch` of an answer before: what was told up to there is acknowledged.
+    pub since: Option<Token>,
+}
+
+/// A room that the client looks at.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// What is wanted of it.
+    pub config: Config,
+    /// The lists it is seen in.
+    pub lists: BTreeSet<String>,
+    /// Whether it is asked for by itself.
+    pub subscribed: bool,
 }
 
 /// What is wanted of one room, taken together from all that asks for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Config {
-    pub required: std::collections::BTreeSet<(String, String)>,
+    pub required: BTreeSet<Arc<RequiredState>>,
     pub timeline_limit: usize,
-}
-
-impl Request {
-    /// The lists, as many as one request may have.
-    pub(super) fn lists(&self) -> impl Iterator<Item = (&String, &List)> {
-        self.lists.iter().take(LISTS_MAX)
-    }
-
-    /// The single rooms, as many as one request may have.
-    pub(super) fn subscriptions(&self) -> impl Iterator<Item = (&OwnedRoomId, &Details)> {
-        self.room_subscriptions.iter().take(LISTS_MAX)
-    }
 }
 
 impl Config {
@@ -143,16 +137,21 @@ impl Config {
         self.timeline_limit = self.timeline_limit.max(limit);
     }
 
-    /// Whether members are wanted of those seen in the timeline only.
+    /// Whether members are wanted as they are seen in the timeline.
     pub fn is_lazy(&self) -> bool {
-        self.required.contains(&("m.room.member".to_owned(), "$LAZY".to_owned()))
+        self.required.iter().any(|required| required.lazy_members)
     }
 
     /// Whether a piece of state is wanted.
-    pub fn requires(&self, user_id: &ruma::UserId, event_type: &str, state_key: &str) -> bool {
-        self.required.iter().any(|(wanted_type, wanted_key)| {
-            (wanted_type == "*" || wanted_type == event_type)
-                && (wanted_key == "*" || wanted_key == state_key || (wanted_key == "$ME" && state_key == user_id))
-        })
+    pub fn includes(&self, event_type: &str, state_key: &str) -> bool {
+        self.required.iter().any(|required| required.includes(event_type, state_key))
+    }
+}
+
+impl RoomScope {
+    /// Whether a room that is looked at is one of them.
+    pub(super) fn covers(&self, room_id: &RoomId, wanted: &Wanted) -> bool {
+        let by_list = wanted.lists.iter().any(|list| self.lists.as_ref().is_none_or(|lists| lists.contains(list)));
+        by_list || (wanted.subscribed && self.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id)))
     }
 }

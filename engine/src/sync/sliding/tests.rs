@@ -3,11 +3,12 @@
 use ruma::RoomId;
 use serde_json::{Value, json};
 
-use super::{Ask, Connection, Request, collect};
+use super::{Ask, Connection, collect, unstable};
 use crate::{
+    erase,
     room::membership::Action,
     tables::UserKind,
-    testing::{Nobody, Person, World, state, words},
+    testing::{Nobody, Person, World, pair, state, words},
 };
 
 /// One client: it asks for the same again and again.
@@ -19,13 +20,14 @@ struct Client<'w> {
 
 impl Client<'_> {
     fn ask(&mut self, request: Value) -> Value {
-        let request: Request = serde_json::from_value(request).unwrap();
+        let body: unstable::Body = serde_json::from_value(request).unwrap();
+        let request = body.into_request(&self.person.user_id).unwrap();
         let (user_id, device_id) = (&self.person.user_id, Some(&*self.person.device_id));
         let ask = Ask { user_id, device_id, request: &request, connection: &self.connection };
-        let (body, connection) = self.world.read(|cx| collect(cx, &ask, &Nobody)).unwrap();
-        let quiet = body.is_empty();
+        let (told, connection) = self.world.read(|cx| collect(cx, &ask, &Nobody)).unwrap();
+        let quiet = told.is_empty();
         self.connection = connection;
-        let mut answer: Value = serde_json::from_slice(&body.write("1", None)).unwrap();
+        let mut answer: Value = serde_json::from_slice(&unstable::write(&told, "1", None)).unwrap();
         answer["quiet"] = json!(quiet);
         answer
     }
@@ -78,11 +80,7 @@ fn a_list_shows_the_latest_rooms_and_then_what_is_new() {
         (vec!["three".to_owned()], &json!(false), &json!(1))
     );
     assert_eq!(room.get("initial"), None);
-    assert_eq!(
-        words(&room["required_state"]),
-        ["m.room.member/@ada:example.org"],
-        "the sender, and nothing that has not changed"
-    );
+    assert_eq!(room.get("required_state"), None, "nothing has changed, and the client knows the sender");
 
     let answer = client.ask(list((0, 1), 1));
     assert_eq!(rooms(&answer), [old.to_string()], "a place more is a room more");
@@ -161,7 +159,27 @@ fn invitations_and_partings_are_told() {
     let left = client.ask(list((0, 9), 1));
     assert_eq!(words(&left["rooms"][room_id.as_str()]["timeline"]), ["m.room.member/@bob:example.org"]);
     let after = client.ask(list((0, 9), 1));
-    assert_eq!((rooms(&after), &after["lists"]["all"]["count"]), (Vec::<String>::new(), &json!(0)));
+    assert_eq!(
+        (rooms(&after), &after["lists"]["all"]["count"]),
+        (Vec::<String>::new(), &json!(1)),
+        "the client knows of it"
+    );
+    let mut other = Client { world: &world, person: &bob, connection: Connection::default() };
+    assert_eq!(other.ask(list((0, 9), 1))["lists"]["all"]["count"], json!(0));
+}
+
+#[test]
+fn an_erased_room_is_one_that_was_left() {
+    let (world, ada, bob, room_id) = pair();
+    let mut client = Client { world: &world, person: &bob, connection: Connection::default() };
+    client.ask(list((0, 9), 5));
+    world.run(|cx| erase::erase_room(cx, &room_id)).unwrap();
+    let told = client.ask(list((0, 9), 5));
+    assert_eq!(words(&told["rooms"][room_id.as_str()]["timeline"]), ["m.room.member/@bob:example.org"]);
+    assert_eq!(told["rooms"][room_id.as_str()]["timeline"][0]["content"]["membership"], json!("leave"));
+    assert_eq!(client.ask(list((0, 9), 5))["quiet"], json!(true), "once");
+    let mut other = Client { world: &world, person: &ada, connection: Connection::default() };
+    assert_eq!(other.ask(list((0, 9), 5))["lists"]["all"]["count"], json!(0));
 }
 
 #[test]
