@@ -2,6 +2,7 @@
 
 mod outside;
 mod platform;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use outside::{Calls, Contact, Previews};
 pub use platform::{Audit, Jwt, Webhooks};
+pub use tls::{Acme, Tls};
 
 use crate::source::{self, ConfigError, Vars};
 use crate::units::{Bytes, Hidden, Span};
@@ -117,18 +119,6 @@ impl Default for Server {
             behind_proxy: false,
         }
     }
-}
-
-/// `[tls]`: speaking TLS without a proxy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate and those that vouch for it, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<PathBuf>,
-    /// Its private key, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
 }
 
 /// `[registration]`: who may make an account.
@@ -327,7 +317,7 @@ impl Config {
                 .chain(&mut server.keyring)
                 .chain(&mut config.media.store)
                 .chain(config.media.s3.as_mut().map(|s3| &mut s3.secret_access_key_file))
-                .chain([&mut config.tls.certificate, &mut config.tls.key].into_iter().flatten())
+                .chain(config.tls.paths())
                 .chain(&mut config.appservices.registrations)
                 .chain([&mut config.webhooks.secret])
                 .chain(&mut config.jwt.key)
@@ -351,21 +341,26 @@ impl Config {
         self.media.store.clone().unwrap_or_else(|| self.server.data.join("media"))
     }
 
+    /// The folder for what `[tls.acme]` has to keep.
+    #[must_use]
+    pub fn acme_cache(&self) -> PathBuf {
+        let named = self.tls.acme.as_ref().and_then(|acme| acme.cache.clone());
+        named.unwrap_or_else(|| self.server.data.join("acme"))
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.to_owned() });
         if self.server.listen.addresses().is_empty() {
             return wrong("server.listen", "name at least one address, such as \"127.0.0.1:8008\"");
         }
-        if self.tls.certificate.is_some() != self.tls.key.is_some() {
-            return wrong("tls", "name both files, certificate and key, or none");
-        }
+        self.tls.check(&self.server.name)?;
         if !self.server.behind_proxy
-            && self.tls.certificate.is_none()
+            && !self.tls.is_on()
             && let Some(address) = self.server.listen.addresses().iter().find(|address| !address.ip().is_loopback())
         {
             let problem = format!(
-                "{address} can be reached from other machines, over plain HTTP: set tls.certificate and tls.key, or put a TLS-terminating \
-                 proxy in front and set server.behind_proxy = true, or listen on 127.0.0.1"
+                "{address} can be reached from other machines, over plain HTTP: set tls.certificate and tls.key, or [tls.acme], or put a \
+                 TLS-terminating proxy in front and set server.behind_proxy = true, or listen on 127.0.0.1"
             );
             return Err(ConfigError::Value { key: "server.listen", problem });
         }

@@ -9,8 +9,8 @@ pub mod source;
 pub mod units;
 
 pub use homeserver::{
-    Appservices, Audit, Config, Contact, Jwt, Limits, Listen, Log, LogFormat, Media, Previews, Registration, Retention,
-    Rooms, S3, Server, Tls, Webhooks,
+    Acme, Appservices, Audit, Config, Contact, Jwt, Limits, Listen, Log, LogFormat, Media, Previews, Registration,
+    Retention, Rooms, S3, Server, Tls, Webhooks,
 };
 pub use network::Network;
 pub use source::{ConfigError, Vars};

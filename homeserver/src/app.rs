@@ -168,7 +168,7 @@ impl App {
     pub fn base_url(&self) -> String {
         let server = &self.config.server;
         server.public_url.clone().unwrap_or_else(|| match server.listen.addresses().first() {
-            Some(address) if self.config.tls.certificate.is_some() => format!("https://{}:{}", server.name, address.port()),
+            Some(address) if self.config.tls.is_on() => format!("https://{}:{}", server.name, address.port()),
             Some(address) => format!("http://{address}"),
             None => format!("https://{}", server.name),
         })

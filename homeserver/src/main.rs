@@ -89,12 +89,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     for address in &addresses {
         listeners.push(http::listen::bind(*address).await?);
     }
-    let tls = Tls::open(&config.tls)?;
+    let tls = Tls::open(&config)?;
     let app = start::open(config, Clock::system(), root_key()?).await?;
     let router = widget::routes(client::routes()).into_router(&app);
     app.tasks.spawn(control::serve(app.clone()));
     if let Some(tls) = tls.clone() {
-        app.tasks.spawn(tls.follow(app.clone()));
+        app.tasks.spawn(tls.keep(app.clone()));
     }
     workers::start(&app);
     let ending = app.clone();

@@ -30,7 +30,7 @@ fn the_example_names_every_key() {
     let all: toml::Table = toml::from_str(&uncommented).expect("parses");
     let known = Config {
         server: Server { public_url: Some("https://x".to_owned()), ..Server::default() },
-        tls: Tls { certificate: Some(PathBuf::from("x")), key: Some(PathBuf::from("x")) },
+        tls: Tls { certificate: Some(PathBuf::from("x")), key: Some(PathBuf::from("x")), acme: Some(acme()) },
         webhooks: Webhooks { url: Some("https://x".to_owned()), ..Webhooks::default() },
         jwt: Jwt { key: Some(PathBuf::from("x")), issuer: Some("x".to_owned()), audience: Some("x".to_owned()) },
         media: Media { store: Some(PathBuf::from("x")), s3: Some(bucket()), ..Media::default() },
@@ -69,6 +69,11 @@ fn bucket() -> S3 {
         access_key_id: "id".to_owned(),
         secret_access_key_file: PathBuf::from("secret"),
     }
+}
+
+fn acme() -> Acme {
+    let path = || Some(PathBuf::from("x"));
+    Acme { contact: Some("x".to_owned()), cache: path(), root: path(), ..Acme::default() }
 }
 
 #[test]
@@ -147,4 +152,39 @@ fn other_machines_are_let_in_over_tls_only() {
     let config = load(&format!("{open}[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n"), &[]).expect("loads");
     assert!(config.tls.key.is_some_and(|path| path.is_absolute()));
     assert!(load(&format!("{open}[tls]\ncertificate = \"a.pem\"\n"), &[]).expect_err("no key").contains("name both files"));
+}
+
+#[test]
+fn a_certificate_comes_from_files_or_by_acme() {
+    let server = "[server]\nname = \"Chat.example.org:8448\"\nlisten = \"0.0.0.0:8448\"\n";
+    let agreed = "[tls.acme]\nterms_of_service_agreed = true\n";
+    let config = load(&format!("{server}{agreed}root = \"ca.pem\"\n"), &[]).expect("loads");
+    let acme = config.tls.acme.as_ref().expect("configured");
+    assert!(acme.directory.starts_with("https://acme-v02.api.letsencrypt.org/"));
+    assert_eq!(acme.domains(&config.server.name), ["chat.example.org"]);
+    assert!(acme.root.as_ref().is_some_and(|path| path.is_absolute()));
+    assert_eq!(config.acme_cache(), config.server.data.join("acme"));
+
+    let domains = [("VESTIBULE_TLS__ACME__DOMAINS", "[\"b.example.org\", \"A.example.org\", \"b.example.org\"]")];
+    let config = load(&format!("{server}{agreed}cache = \"there\"\n"), &domains).expect("loads");
+    assert_eq!(config.tls.acme.as_ref().expect("configured").domains("x"), ["a.example.org", "b.example.org"]);
+    assert!(config.acme_cache().ends_with("there") && config.acme_cache().is_absolute());
+
+    let files = "[tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n";
+    for (text, parts) in [
+        (format!("{server}{files}{agreed}"), &["tls", "not both"][..]),
+        (format!("{server}[tls.acme]\n"), &["tls.acme.terms_of_service_agreed", "letsencrypt.org"]),
+        (agreed.to_owned(), &["tls.acme.domains", "server.name"]),
+        (format!("[server]\nname = \"192.0.2.1:8448\"\n{agreed}"), &["tls.acme.domains", "server.name"]),
+        (format!("[server]\nname = \"[2001:db8::1]\"\n{agreed}"), &["tls.acme.domains", "server.name"]),
+        (format!("{server}{agreed}domains = [\"*.example.org\"]\n"), &["tls.acme.domains", "*.example.org"]),
+        (format!("{server}{agreed}domains = [\"192.0.2.1\"]\n"), &["tls.acme.domains", "192.0.2.1"]),
+        (format!("{server}{agreed}contact = \"mailto:a@example.org\"\n"), &["tls.acme.contact"]),
+        (format!("{server}{agreed}directory = \"http://ca.example.org\"\n"), &["tls.acme.directory", "https://"]),
+    ] {
+        let error = load(&text, &[]).expect_err(&text);
+        for part in parts {
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! HTTP: from a socket to a handler and back. Nothing else knows of statuses, headers and paths.
 
+mod acme;
 pub mod cors;
 pub mod error;
 pub mod limits;

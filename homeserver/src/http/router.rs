@@ -214,7 +214,7 @@ async fn dispatch(State(place): State<Place>, request: Request) -> Response {
         Err(error) if problems => error.into_problem(),
         Err(error) => error.absolute(&place.app.base_url()).into_response(),
     };
-    if place.app.config.tls.certificate.is_some() {
+    if place.app.config.tls.is_on() {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
     }
     response

@@ -49,7 +49,7 @@ async fn shown(server: &Server) -> CertificateDer<'static> {
 async fn start(files: &Path) -> Server {
     put(files, "first");
     let (chain, key) = (files.join("tls.pem"), files.join("tls.key"));
-    Server::start_with(|config| config.tls = config::Tls { certificate: Some(chain), key: Some(key) }).await
+    Server::start_with(|config| config.tls = config::Tls { certificate: Some(chain), key: Some(key), acme: None }).await
 }
 
 #[tokio::test]

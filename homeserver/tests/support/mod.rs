@@ -78,7 +78,7 @@ impl Server {
         let base = format!("http://{address}");
         let kept = config.clone();
         config.server.public_url = Some(base.clone());
-        let tls = http::tls::Tls::open(&config.tls).expect("a certificate");
+        let tls = http::tls::Tls::open(&config).expect("a certificate");
         let app = start::open(config, clock.clone(), None).await.expect("starts");
         let router = record::answers(widget::routes(client::routes()).into_router(&app));
         let serving = app.clone();
