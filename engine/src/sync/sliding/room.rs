@@ -128,7 +128,7 @@ impl Reader<'_> {
         // Without a gap all that changed is in the timeline.
         if !quiet || window.rows.iter().any(|(_, row)| row.pdu.state_key.is_some()) {
             for (stamp, pdu) in room::whole_state(cx, &viewer.room.room_id, at)? {
-                let (event_type, key) = (pdu.event_type.to_string(), pdu.state_key.as_deref().unwrap_or_default());
+                let (event_type, key) = (room::type_name(&pdu.event_type), pdu.state_key.as_deref().unwrap_or_default());
                 let changed = position.is_none_or(|position| stamp >= position) && config.requires(me, &event_type, key);
                 if changed || added.requires(me, &event_type, key) {
                     state.push((stamp, pdu));
