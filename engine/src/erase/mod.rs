@@ -86,7 +86,7 @@ pub fn erase_due(cx: &Cx<'_>) -> Decided<bool> {
 
 /// When the participants of `session` are erased, if it is over at `ends_at`: what was said in it is kept for as long as the host's
 /// account says.
-pub(crate) fn due(cx: &Cx<'_>, session: &SessionRow, ends_at: Timestamp) -> Result<Timestamp, ReadError> {
+pub(crate) fn due_at(cx: &Cx<'_>, session: &SessionRow, ends_at: Timestamp) -> Result<Timestamp, ReadError> {
     Ok(ends_at.plus_ms(policy::text_retention_ms(cx, &session.host)?))
 }
 

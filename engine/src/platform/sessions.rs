@@ -239,7 +239,7 @@ pub fn end_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
     tables::SESSIONS.require(&mut draft.batch, &key, Some(known.version));
     let ends_at = known.value.ends_at.min(cx.now());
     let before = known.value.ends_at;
-    let erase_at = Some(erase::due(cx, &known.value, ends_at)?);
+    let erase_at = Some(erase::due_at(cx, &known.value, ends_at)?);
     let over = SessionRow { ends_at, ended: true, erase_at, ..known.value };
     put_row(&mut draft, Some(before), &over);
     erase::plan(&mut draft, &over);
