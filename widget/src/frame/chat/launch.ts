@@ -21,7 +21,10 @@ const APPEAR_MS_MAX = 30_000;
 /** The other side's invitation, when both start a chat at once. */
 const INVITATION_MS_MAX = 8_000;
 
-/** The request for a new chat; for how long it keeps what is said, the server adds. `trusted` gives the others the creator's power: for chats a participant starts, and support. */
+/**
+ * The request for a new chat; for how long it keeps what is said, the server adds. `trusted` gives the others the creator's power: for
+ * chats a participant starts, and support.
+ */
 export function buildChat(user_ids: readonly string[], trusted: boolean): ICreateRoomOpts {
     return {
         visibility: Visibility.Private,
