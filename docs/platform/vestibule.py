@@ -36,7 +36,7 @@ class Vestibule:
         return self._call("PUT", ["organizations", organization], {"name": name})
 
     def put_account(self, organization, account, name, **settings):
-        """Settings: chat_enabled, upload_per_day."""
+        """Settings: chat_enabled, upload_per_day, text_retention (milliseconds)."""
         return self._call("PUT", ["organizations", organization, "accounts", account], {"name": name, **settings})
 
     def put_host(self, host, organization, account, display_name):

@@ -28,7 +28,16 @@ pub mod class {
     /// Events of rooms that keep them for less than L (`m.room.retention`): a half of L, a quarter, and so on. An event is in the
     /// shortest that lasts as long as it, so its key goes before twice its time is over.
     pub const HALVED: [Class; 4] = [Class(6), Class(7), Class(8), Class(9)];
+    /// Events of accounts that keep their text for longer (D11), and what hangs on them: one class for each of [`super::LONGER`].
+    pub const LONGER: [Class; 8] = [Class(10), Class(11), Class(12), Class(13), Class(14), Class(15), Class(16), Class(17)];
+    /// What outlives such events by an hour, as [`TO_DEVICE`] and [`OUTBOX`] do others: each of [`LONGER`], and the hour.
+    pub const LONGER_AND_HOUR: [Class; 8] =
+        [Class(18), Class(19), Class(20), Class(21), Class(22), Class(23), Class(24), Class(25)];
 }
+
+/// How many times L an account may keep its text, beside once (D11). Each has classes of its own, so that the key of an event is
+/// destroyed as soon after its end as any other's (D3).
+pub const LONGER: [u64; 8] = [2, 3, 4, 5, 6, 7, 14, 30];
 
 /// The Megolm rotation period set in rooms that Vestibule makes (one hour): keys for a message sent just before a
 /// rotation have to outlive it.
@@ -40,13 +49,17 @@ pub const OUTBOX_MARGIN_MS: u64 = 3_600_000;
 /// The lifetime of [`class::MINUTES`].
 pub const MINUTES_MS: u64 = 3_600_000;
 
+const _: () = assert!(MEGOLM_ROTATION_MS == OUTBOX_MARGIN_MS, "one class of L and an hour serves both");
+
 /// How long each class lives where L is `retention_ms`, in the order of [`class`].
 #[must_use]
 pub fn lifetimes_ms(retention_ms: u64) -> Vec<u64> {
     let (to_device, outbox) = (retention_ms + MEGOLM_ROTATION_MS, retention_ms + OUTBOX_MARGIN_MS);
     let whole = [retention_ms, to_device, retention_ms, MINUTES_MS, outbox, crate::media::DAY_MS];
     let halved = (1..).zip(class::HALVED).map(|(halvings, _)| (retention_ms >> halvings).max(1));
-    whole.into_iter().chain(halved).collect()
+    let longer = LONGER.map(|times| retention_ms.saturating_mul(times));
+    let and_hour = longer.map(|lifetime_ms| lifetime_ms.saturating_add(MEGOLM_ROTATION_MS));
+    whole.into_iter().chain(halved).chain(longer).chain(and_hour).collect()
 }
 
 /// What the engine knows of the server it decides for. Fixed while the process runs.
@@ -180,17 +193,46 @@ impl<'a> Cx<'a> {
         self.view.name(natural)
     }
 
-    /// The retention class of a room's events.
+    /// The retention class of what lives L.
     #[must_use]
     pub const fn text_class(&self) -> Class {
         class::TEXT
     }
 
-    /// The class of events that live for `lifetime_ms`, which is L at most.
+    /// The shortest class that lasts for `lifetime_ms`.
     #[must_use]
     pub fn text_class_for(&self, lifetime_ms: u64) -> Class {
+        if lifetime_ms > self.server.retention_ms {
+            return self.longer(class::LONGER, lifetime_ms);
+        }
         let halved = (1..).zip(class::HALVED).filter(|(halvings, _)| lifetime_ms <= self.server.retention_ms >> halvings);
         halved.last().map_or(class::TEXT, |(_, class)| class)
+    }
+
+    /// The shortest class that lasts for `lifetime_ms` and an hour: `within`, which is [`class::TO_DEVICE`] or [`class::OUTBOX`],
+    /// for L at most.
+    #[must_use]
+    pub fn class_and_hour(&self, within: Class, lifetime_ms: u64) -> Class {
+        if lifetime_ms > self.server.retention_ms { self.longer(class::LONGER_AND_HOUR, lifetime_ms) } else { within }
+    }
+
+    /// The class of a row about something that ends at `expires`, and has been there for a while. No shorter one than L: as many
+    /// classes as are in use have to be looked through for one row.
+    #[must_use]
+    pub fn class_until(&self, expires: Timestamp) -> Class {
+        self.text_class_for(self.left_ms(expires).max(self.server.retention_ms))
+    }
+
+    /// Milliseconds from now until `expires`.
+    #[must_use]
+    pub fn left_ms(&self, expires: Timestamp) -> u64 {
+        expires.as_ms().saturating_sub(self.now().as_ms())
+    }
+
+    fn longer(&self, classes: [Class; LONGER.len()], lifetime_ms: u64) -> Class {
+        let lasts = |times: u64| lifetime_ms <= self.server.retention_ms.saturating_mul(times);
+        let [.., longest] = classes;
+        LONGER.into_iter().zip(classes).find(|(times, _)| lasts(*times)).map_or(longest, |(_, class)| class)
     }
 
     /// When an event received now expires (D1).

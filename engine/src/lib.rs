@@ -31,7 +31,8 @@ pub mod timeline;
 pub mod to_device;
 
 pub use cx::{
-    Appservice, Cx, Interest, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Requester, Server, class, lifetimes_ms,
+    Appservice, Cx, Interest, LONGER, MEGOLM_ROTATION_MS, MINUTES_MS, OUTBOX_MARGIN_MS, Requester, Server, class,
+    lifetimes_ms,
 };
 pub use decision::{Decided, Decision, Stop};
 pub use draft::Draft;

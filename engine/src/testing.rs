@@ -14,6 +14,7 @@ use serde_json::{Value, json, value::to_raw_value};
 
 use crate::{
     Appservice, Cx, Decided, Decision, Interest, Reject, Requester, Server, Stop, lifetimes_ms,
+    platform::{PutOrganizationAccount, put_organization_account, tests as provision},
     room::{
         create, membership,
         send::{SendEvent, SendState, send_event, send_state},
@@ -165,6 +166,46 @@ pub fn pair() -> (World, Person, Person, OwnedRoomId) {
     let room_id = world.room(&ada, &[&bob]);
     world.member(&bob, &room_id, membership::Action::Join);
     (world, ada, bob, room_id)
+}
+
+/// Hosts of two accounts, and a participant.
+pub struct Clinic {
+    pub world: World,
+    pub ada: Person,
+    pub abe: Person,
+    pub bob: Person,
+    pub pat: Person,
+}
+
+/// Ada and Abe are of the account North, which keeps text for seven times L, and Ada has invited Pat. Bob's account, South, says
+/// nothing of it.
+pub fn clinic() -> Clinic {
+    let world = World::new();
+    provision::organization(&world, "acme", &[("North", true), ("South", true)]);
+    keep_text(&world, Some(7 * LIFETIME_MS)).expect("an account");
+    for (host, account) in [("ada", "North"), ("abe", "North"), ("bob", "South")] {
+        provision::put_host_named(&world, host, "acme", account, host).expect("a host");
+    }
+    provision::session(&world, "visit", "ada", &["pat"]).expect("a session");
+    let person = |name: &str| {
+        let user_id = UserId::parse(format!("@{name}:example.org")).expect("a user id");
+        world.device(&user_id, &name.to_uppercase())
+    };
+    let [ada, abe, bob, pat] = ["ada", "abe", "bob", "pat"].map(person);
+    Clinic { world, ada, abe, bob, pat }
+}
+
+/// For how long North keeps text from now on; `None` asks.
+pub fn keep_text(world: &World, text_retention: Option<u64>) -> Result<Option<u64>, Reject> {
+    let command = PutOrganizationAccount {
+        organization: "acme".to_owned(),
+        account: "North".to_owned(),
+        name: "North Clinic".to_owned(),
+        chat_enabled: None,
+        upload_per_day: None,
+        text_retention,
+    };
+    Ok(world.run(|cx| put_organization_account(cx, &command))?.0.text_retention)
 }
 
 /// The command to send an event.

@@ -46,11 +46,13 @@ pub fn send(cx: &Cx<'_>, command: &SendToDevice) -> Decided<()> {
     let row = TransactionRow::default();
     tables::TRANSACTIONS.put(&mut draft.batch, &key, &row, cx.text_class(), cx.text_expiry());
 
-    let mut queued = 0;
+    let (mut queued, own_ms) = (0, policy::text_retention_ms(cx, sender)?);
     for (user_id, devices) in &command.messages {
         if !policy::may_see(cx, sender, user_id)? {
             continue;
         }
+        let is_longer = own_ms > cx.server.retention_ms;
+        let lifetime_ms = if is_longer { own_ms.min(policy::text_retention_ms(cx, user_id)?) } else { own_ms };
         for (device_id, content) in devices {
             let message =
                 ToDeviceRow { sender: sender.clone(), event_type: command.event_type.clone(), content: content.clone() };
@@ -59,7 +61,7 @@ pub fn send(cx: &Cx<'_>, command: &SendToDevice) -> Decided<()> {
                 if queued > MESSAGES_PER_REQUEST_MAX {
                     return Err(Reject::TooLarge("too many messages to devices at once: send fewer".into()).into());
                 }
-                queue(&mut draft, user_id, &device_id, &message);
+                queue(&mut draft, (user_id, &device_id), &message, lifetime_ms);
             }
         }
     }
@@ -85,16 +87,18 @@ fn targets(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceIdOrAllDevices) -> R
     }
 }
 
-/// Puts one message into a device's queue, or, for a user of an application service that takes them, into the service's.
-fn queue(draft: &mut Draft<'_>, user_id: &UserId, device_id: &DeviceId, message: &ToDeviceRow) {
+/// Puts one message into a device's queue, or, for a user of an application service that takes them, into the service's. It carries
+/// the keys of what lives for `lifetime_ms`.
+fn queue(draft: &mut Draft<'_>, (user_id, device_id): (&UserId, &DeviceId), message: &ToDeviceRow, lifetime_ms: u64) {
     if outbox::to_device_queued(draft, user_id, device_id, message) {
         return;
     }
     let cx = draft.cx();
     let stamp = draft.next_stamp();
-    let expires = cx.text_expiry().plus_ms(MEGOLM_ROTATION_MS);
+    let class = cx.class_and_hour(class::TO_DEVICE, lifetime_ms);
+    let expires = cx.now().plus_ms(lifetime_ms).plus_ms(MEGOLM_ROTATION_MS);
     let key = (cx.user(user_id), cx.device(device_id), stamp);
-    tables::TO_DEVICE.put(&mut draft.batch, &key, message, class::TO_DEVICE, expires);
+    tables::TO_DEVICE.put(&mut draft.batch, &key, message, class, expires);
     draft.wake(user_id);
 }
 

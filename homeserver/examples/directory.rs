@@ -100,6 +100,7 @@ async fn provision(app: &App, hosts: usize, accounts: usize) {
             name: format!("{} Clinic {account}", ["North", "South", "East", "West"][account % 4]),
             chat_enabled: None,
             upload_per_day: None,
+            text_retention: None,
         };
         app.run(|cx| put_organization_account(cx, &command)).await.expect("an account");
     }

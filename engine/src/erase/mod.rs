@@ -1,4 +1,5 @@
-//! Erasure (D5): a user or a room goes whole, at a session's end plus L or when the operator says so.
+//! Erasure (D5): a user or a room goes whole, L after a session's end (or as long after it as its text is kept), or when the operator
+//! says so.
 //!
 //! One batch makes it unfindable and notes an [`ErasureRow`]; further batches delete what hangs on it, a bounded piece each, and the
 //! last one the note. A server that is killed in between goes on where it was. What remains of a user is a hash (no id is given out twice);
@@ -15,7 +16,7 @@ use ruma::{RoomId, UserId};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Cx, Decided, Decision, Draft, Reject, Stop, due, platform,
+    Cx, Decided, Decision, Draft, Reject, Stop, due, platform, policy,
     room::Pdu,
     tables::{self, ErasureRow, SessionRow},
     timeline::search,
@@ -53,7 +54,7 @@ pub fn erase_room(cx: &Cx<'_>, room_id: &RoomId) -> Decided<Name> {
     Ok(draft.commit(cx.room(room_id)))
 }
 
-/// Begins to erase one participant of a session that was over L ago; when none is left, the session goes. `false`: nothing is due.
+/// Begins to erase one participant of a session that is due; when none is left, the session goes. `false`: nothing is due.
 ///
 /// # Errors
 /// [`Stop::Read`].
@@ -83,11 +84,23 @@ pub fn erase_due(cx: &Cx<'_>) -> Decided<bool> {
     Ok(draft.commit(true))
 }
 
-/// Drafts that the participants of `session`, which is over now, are erased in L.
+/// When the participants of `session` are erased, if it is over at `ends_at`: what was said in it is kept for as long as the host's
+/// account says.
+pub(crate) fn due_at(cx: &Cx<'_>, session: &SessionRow, ends_at: Timestamp) -> Result<Timestamp, ReadError> {
+    Ok(ends_at.plus_ms(policy::text_retention_ms(cx, &session.host)?))
+}
+
+/// Drafts that the participants of `session`, which is over now, are erased when it says.
 pub(crate) fn plan(draft: &mut Draft<'_>, session: &SessionRow) {
-    let cx = draft.cx();
-    let due = session.ends_at.plus_ms(cx.server.retention_ms);
-    tables::SESSIONS_TO_ERASE.put(&mut draft.batch, &(due.as_ms(), cx.name(&session.session)), &session.session);
+    let key = planned(&draft.cx(), session);
+    tables::SESSIONS_TO_ERASE.put(&mut draft.batch, &key, &session.session);
+}
+
+/// Where a session that is over stands in the plan.
+pub(crate) fn planned(cx: &Cx<'_>, session: &SessionRow) -> (u64, Name) {
+    // Sessions that were over before they said so: in L.
+    let due = session.erase_at.unwrap_or_else(|| session.ends_at.plus_ms(cx.server.retention_ms));
+    (due.as_ms(), cx.name(&session.session))
 }
 
 /// When the next participants are to be erased.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use journal::{Name, ReadError, Row};
+use journal::{Name, ReadError, Row, Timestamp};
 use ruma::{OwnedRoomId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -247,18 +247,23 @@ pub fn delete_keys(cx: &Cx<'_>, user_id: &UserId, version: &str, selection: &Sel
 /// How much longer than its last message a session counts as needed: its row is rewritten this seldom, not with every message.
 const SESSION_SLACK_MS: u64 = MEGOLM_ROTATION_MS;
 
-/// Notes in the batch that appends an encrypted event which Megolm session it needs (D9): the row lives as long as the last
-/// such event, and up to [`SESSION_SLACK_MS`] longer.
+/// Notes in the batch that appends an encrypted event which Megolm session it needs until it ends (D9): the row lives as long as
+/// the last such event, and up to [`SESSION_SLACK_MS`] longer.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn ciphertext_appended(draft: &mut Draft<'_>, room_id: &RoomId, session_id: &str) -> Result<(), ReadError> {
+pub fn ciphertext_appended(
+    draft: &mut Draft<'_>,
+    room_id: &RoomId,
+    session_id: &str,
+    needed: Timestamp,
+) -> Result<(), ReadError> {
     let cx = draft.cx();
     let key = (cx.room(room_id), cx.name(session_id));
-    let needed = cx.text_expiry();
     if tables::MEGOLM_SESSIONS.get(cx.view, &key)?.is_none_or(|row| row.expires < needed) {
         // Its class lives that much longer than messages do.
-        tables::MEGOLM_SESSIONS.put(&mut draft.batch, &key, &(), class::TO_DEVICE, needed.plus_ms(SESSION_SLACK_MS));
+        let class = cx.class_and_hour(class::TO_DEVICE, cx.left_ms(needed));
+        tables::MEGOLM_SESSIONS.put(&mut draft.batch, &key, &(), class, needed.plus_ms(SESSION_SLACK_MS));
     }
     Ok(())
 }

@@ -64,8 +64,10 @@ pub fn delete_device(draft: &mut Draft<'_>, user_id: &UserId, device_id: &Device
         super::signed_json::add_signature(&mut retired.keys, user_id, &row.value.key_id, &row.value.signature);
         tables::SIGNATURES.delete(&mut draft.batch, &at);
     }
-    let expires = cx.text_expiry().plus_ms(MEGOLM_ROTATION_MS);
-    tables::RETIRED_DEVICE_KEYS.put(&mut draft.batch, &key, &retired, class::TO_DEVICE, expires);
+    let lifetime_ms = policy::text_retention_ms(&cx, user_id)?;
+    let class = cx.class_and_hour(class::TO_DEVICE, lifetime_ms);
+    let expires = cx.now().plus_ms(lifetime_ms).plus_ms(MEGOLM_ROTATION_MS);
+    tables::RETIRED_DEVICE_KEYS.put(&mut draft.batch, &key, &retired, class, expires);
     device_list_changed(draft, user_id)
 }
 

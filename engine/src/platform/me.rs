@@ -38,6 +38,8 @@ pub struct Me {
     pub role: Role,
     /// Whether chat is switched on for the account.
     pub chat_enabled: bool,
+    /// For how long their text is kept, unless somebody in the room, or the room, keeps it for less (D11).
+    pub text_retention_ms: u64,
     /// For participants.
     pub inviter: Option<Inviter>,
     /// For participants: when the session is over.
@@ -52,7 +54,7 @@ pub struct Me {
 /// [`ReadError`] when the store cannot be read.
 pub fn me(cx: &Cx<'_>, user_id: &UserId) -> Result<Me, ReadError> {
     let standing = policy::standing(cx, user_id)?;
-    let chat_enabled = standing.chat_enabled();
+    let (chat_enabled, text_retention_ms) = (standing.chat_enabled(), standing.text_retention_ms(cx));
     let support = Some(policy::support_user_id(cx)).filter(|support| policy::is_support(cx, support));
     let display_name = profile::member_profile(cx, user_id)?.display_name;
     let (role, inviter, session_ends_at) = match standing {
@@ -63,5 +65,5 @@ pub fn me(cx: &Cx<'_>, user_id: &UserId) -> Result<Me, ReadError> {
             (Role::Participant, Some(Inviter { user_id: row.inviter, display_name }), Some(row.ends_at))
         }
     };
-    Ok(Me { display_name, role, chat_enabled, inviter, session_ends_at, support })
+    Ok(Me { display_name, role, chat_enabled, text_retention_ms, inviter, session_ends_at, support })
 }

@@ -52,6 +52,9 @@ pub struct PutOrganizationAccount {
     pub chat_enabled: Option<bool>,
     /// Bytes that each of them may upload in any 24 hours; `None` leaves it as it is (the server's for a new account).
     pub upload_per_day: Option<u64>,
+    /// Milliseconds for which the text of each of them is kept (D11): L, or one of [`crate::LONGER`] times as long. `None` leaves it
+    /// as it is (L for a new account). What has been said keeps its time.
+    pub text_retention: Option<u64>,
 }
 
 /// Makes or changes an account. With its second account an organization becomes an enterprise: from then on the names of all
@@ -59,13 +62,14 @@ pub struct PutOrganizationAccount {
 /// [`profile::continue_rooms`].
 ///
 /// # Errors
-/// `M_NOT_FOUND` without the organization, `M_INVALID_PARAM` for an empty or long text.
+/// `M_NOT_FOUND` without the organization, `M_INVALID_PARAM` for an empty or long text, or a retention that is not allowed.
 pub fn put_organization_account(
     cx: &Cx<'_>,
     command: &PutOrganizationAccount,
 ) -> Decided<(OrganizationAccountRow, BTreeMap<OwnedUserId, Name>)> {
     check_text("account", &command.account)?;
     check_text("name", &command.name)?;
+    command.text_retention.map_or(Ok(()), |asked_ms| policy::check_text_retention(cx, asked_ms))?;
     let organization = cx.name(&command.organization);
     let known_organization = tables::ORGANIZATIONS.get(cx.view, &(organization,))?;
     let known_organization =
@@ -78,6 +82,7 @@ pub fn put_organization_account(
         name: command.name.clone(),
         chat_enabled: command.chat_enabled.unwrap_or(known.as_ref().is_none_or(|row| row.value.chat_enabled)),
         upload_per_day: command.upload_per_day.or_else(|| known.as_ref().and_then(|row| row.value.upload_per_day)),
+        text_retention: command.text_retention.or_else(|| known.as_ref().and_then(|row| row.value.text_retention)),
     };
     if known.as_ref().is_some_and(|known| known.value == row) {
         return Ok(Decision::Done((row, BTreeMap::new())));

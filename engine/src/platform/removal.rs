@@ -7,7 +7,7 @@ use ruma::OwnedUserId;
 
 use super::{lists, organizations};
 use crate::{
-    Cx, Decided, Draft, Reject, account, policy,
+    Cx, Decided, Draft, Reject, account, erase, policy,
     tables::{self, HostRow, SessionRow},
 };
 
@@ -98,8 +98,7 @@ pub fn delete_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
     for found in tables::SESSION_INVITEES.scan(cx.view, &(name,)) {
         tables::SESSION_INVITEES.delete(&mut draft.batch, &found?.0);
     }
-    let due = known.value.ends_at.plus_ms(cx.server.retention_ms);
-    tables::SESSIONS_TO_ERASE.delete(&mut draft.batch, &(due.as_ms(), name));
+    tables::SESSIONS_TO_ERASE.delete(&mut draft.batch, &erase::planned(cx, &known.value));
     Ok(draft.commit(()))
 }
 

@@ -89,8 +89,8 @@ pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
     }
     let mut draft = Draft::new(*cx);
     tables::SESSIONS.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
-    let row =
-        SessionRow { session: command.session.clone(), host: host.user_id.clone(), ends_at: command.ends_at, ended: false };
+    let (session, host_id) = (command.session.clone(), host.user_id.clone());
+    let row = SessionRow { session, host: host_id, ends_at: command.ends_at, ended: false, erase_at: None };
     // Rewritten even if it is the same: two requests at once must not make one invitee twice.
     put_row(&mut draft, known.as_ref().map(|row| row.value.ends_at), &row);
     let moved_from = known.as_ref().map(|known| known.value.host.clone()).filter(|before| *before != host.user_id);
@@ -239,7 +239,8 @@ pub fn end_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
     tables::SESSIONS.require(&mut draft.batch, &key, Some(known.version));
     let ends_at = known.value.ends_at.min(cx.now());
     let before = known.value.ends_at;
-    let over = SessionRow { ends_at, ended: true, ..known.value };
+    let erase_at = Some(erase::due_at(cx, &known.value, ends_at)?);
+    let over = SessionRow { ends_at, ended: true, erase_at, ..known.value };
     put_row(&mut draft, Some(before), &over);
     erase::plan(&mut draft, &over);
     webhooks::session_ended(&mut draft, session);

@@ -74,6 +74,7 @@ fn put_account(world: &World, organization: &str, account: &str, chat_enabled: O
         name: format!("{account} Clinic"),
         chat_enabled,
         upload_per_day: None,
+        text_retention: None,
     };
     world.run(|cx| put_organization_account(cx, &command)).map(drop)
 }

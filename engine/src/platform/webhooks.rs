@@ -1,7 +1,7 @@
 //! What the platform's webhook is told: a message waits for somebody who is not there, somebody is there for the first time, a
 //! session's chat has ended. Never what was said.
 
-use journal::{Name, ReadError, Topic};
+use journal::{Class, Name, ReadError, Timestamp, Topic};
 use ruma::{OwnedUserId, UserId, events::room::member::MembershipState};
 
 use crate::{
@@ -52,8 +52,13 @@ fn webhook_user(cx: &Cx<'_>, user_id: &UserId) -> Result<Option<WebhookUser>, Re
 }
 
 /// Drafts what a message makes known: for each host or participant in the room whom none has waited for since they were there
-/// last. Whether they are there now is for the worker to see.
-pub(crate) fn message_appended(draft: &mut Draft<'_>, pdu: &Pdu, members: &[MemberRow]) -> Result<(), ReadError> {
+/// last. Whether they are there now is for the worker to see. That it is waiting ends with the message.
+pub(crate) fn message_appended(
+    draft: &mut Draft<'_>,
+    pdu: &Pdu,
+    members: &[MemberRow],
+    (class, expires): (Class, Timestamp),
+) -> Result<(), ReadError> {
     let cx = draft.cx();
     let event_type = pdu.event_type.to_string();
     if !cx.server.webhooks || pdu.state_key.is_some() || !matches!(&*event_type, "m.room.message" | "m.room.encrypted") {
@@ -67,7 +72,7 @@ pub(crate) fn message_appended(draft: &mut Draft<'_>, pdu: &Pdu, members: &[Memb
         }
         let Some(user) = webhook_user(&cx, &member.user_id)? else { continue };
         let row = WaitingRow { user_id: member.user_id.clone() };
-        tables::WAITING.put(&mut draft.batch, &key, &row, cx.text_class(), cx.text_expiry());
+        tables::WAITING.put(&mut draft.batch, &key, &row, class, expires);
         queue(draft, &format!("{} {}", pdu.event_id, member.user_id), WebhookEvent::MessageWaiting(user));
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! Whoever is suspended gets `M_USER_SUSPENDED` from everything here that others would notice.
 
 mod chat;
+mod retention;
 mod standing;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use journal::ReadError;
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
 pub use chat::{CHAT, ChatState, account_topic, chat_state, upload_per_day};
+pub use retention::{check_text_retention, shortest_text_retention_ms, text_retention_ms};
 use standing::acting;
 pub use standing::{Standing, is_support, standing, support_user_id};
 

@@ -3,6 +3,7 @@
 use journal::ReadError;
 use ruma::{OwnedUserId, UserId};
 
+use super::retention;
 use crate::{
     Cx, Reject, Stop,
     tables::{self, HostRow, ParticipantRow, UserKind, UserRow},
@@ -24,6 +25,8 @@ pub enum Standing {
         row: HostRow,
         /// Whether chat is switched on for their account.
         chat_enabled: bool,
+        /// For how long their account keeps text.
+        text_retention_ms: u64,
     },
     /// A participant.
     Participant {
@@ -33,6 +36,8 @@ pub enum Standing {
         organization: Option<String>,
         /// Whether chat is switched on for the inviter's account.
         chat_enabled: bool,
+        /// For how long the inviter's account keeps text.
+        text_retention_ms: u64,
     },
 }
 
@@ -43,6 +48,15 @@ impl Standing {
         match self {
             Self::Plain | Self::Support => true,
             Self::Host { chat_enabled, .. } | Self::Participant { chat_enabled, .. } => *chat_enabled,
+        }
+    }
+
+    /// For how long what they say is kept, as far as it is for them to say (D11); never for less than L.
+    #[must_use]
+    pub const fn text_retention_ms(&self, cx: &Cx<'_>) -> u64 {
+        match self {
+            Self::Plain | Self::Support => cx.server.retention_ms,
+            Self::Host { text_retention_ms, .. } | Self::Participant { text_retention_ms, .. } => *text_retention_ms,
         }
     }
 }
@@ -79,18 +93,16 @@ fn standing_of(cx: &Cx<'_>, user: &UserId, row: Option<&UserRow>) -> Result<Stan
         UserKind::Plain | UserKind::Appservice => Ok(Standing::Plain),
         UserKind::Host => {
             let row = tables::HOST_USERS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "host_users" })?.value;
-            let chat_enabled = chat_enabled(cx, &row)?;
-            Ok(Standing::Host { row, chat_enabled })
+            let (chat_enabled, text_retention_ms) = settings(cx, Some(&row))?;
+            Ok(Standing::Host { row, chat_enabled, text_retention_ms })
         }
         UserKind::Participant => {
             let row =
                 tables::PARTICIPANTS.get(cx.view, &(name,))?.ok_or(ReadError::Damaged { table: "participants" })?.value;
             let inviter = tables::HOST_USERS.get(cx.view, &(cx.user(&row.inviter),))?.map(|host| host.value);
-            let chat_enabled = match &inviter {
-                Some(host) => chat_enabled(cx, host)?,
-                None => false,
-            };
-            Ok(Standing::Participant { row, organization: inviter.map(|host| host.organization), chat_enabled })
+            let (chat_enabled, text_retention_ms) = settings(cx, inviter.as_ref())?;
+            let organization = inviter.map(|host| host.organization);
+            Ok(Standing::Participant { row, organization, chat_enabled, text_retention_ms })
         }
     }
 }
@@ -112,7 +124,12 @@ pub fn support_user_id(cx: &Cx<'_>) -> OwnedUserId {
     }
 }
 
-fn chat_enabled(cx: &Cx<'_>, host: &HostRow) -> Result<bool, ReadError> {
+/// What the account of a host says: whether chat is switched on, and for how long text is kept. Without an account, or without
+/// the host: it is not, and L.
+fn settings(cx: &Cx<'_>, host: Option<&HostRow>) -> Result<(bool, u64), ReadError> {
+    let Some(host) = host else { return Ok((false, cx.server.retention_ms)) };
     let key = (cx.name(&host.organization), cx.name(&host.account));
-    Ok(tables::ORGANIZATION_ACCOUNTS.get(cx.view, &key)?.is_some_and(|row| row.value.chat_enabled))
+    let account = tables::ORGANIZATION_ACCOUNTS.get(cx.view, &key)?.map(|row| row.value);
+    let text_retention_ms = retention::in_force(cx, account.as_ref().and_then(|account| account.text_retention));
+    Ok((account.is_some_and(|account| account.chat_enabled), text_retention_ms))
 }

@@ -28,8 +28,13 @@ pub(crate) fn counts_from(
     }
     let key = (occasion.expires.as_ms(), draft.cx().room(occasion.room_id), occasion.stamp);
     let row = UnreadEndRow { room_id: occasion.room_id.to_owned(), thread, users };
-    let expires = occasion.expires.plus_ms(OUTBOX_MARGIN_MS);
-    tables::UNREAD_ENDS.put(&mut draft.batch, &key, &row, class::OUTBOX, expires);
+    put(draft, &key, &row);
+}
+
+fn put(draft: &mut Draft<'_>, key: &EndKey, row: &UnreadEndRow) {
+    let (cx, end) = (draft.cx(), Timestamp::from_ms(key.0));
+    let class = cx.class_and_hour(class::OUTBOX, cx.left_ms(end));
+    tables::UNREAD_ENDS.put(&mut draft.batch, key, row, class, end.plus_ms(OUTBOX_MARGIN_MS));
 }
 
 /// The user has read the event itself: the receipt that says so will be gone when the event is.
@@ -40,8 +45,7 @@ pub(crate) fn forget(draft: &mut Draft<'_>, user_id: &UserId, key: EndKey) -> Re
     tables::UNREAD_ENDS.require(&mut draft.batch, &key, Some(row.version));
     tables::UNREAD_ENDS.delete(&mut draft.batch, &key);
     if !row.value.users.is_empty() {
-        let expires = Timestamp::from_ms(key.0).plus_ms(OUTBOX_MARGIN_MS);
-        tables::UNREAD_ENDS.put(&mut draft.batch, &key, &row.value, class::OUTBOX, expires);
+        put(draft, &key, &row.value);
     }
     Ok(())
 }

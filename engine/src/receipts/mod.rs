@@ -11,7 +11,7 @@ mod unread;
 
 use std::collections::BTreeMap;
 
-use journal::{ReadError, Seq, Stamp};
+use journal::{ReadError, Seq, Stamp, Timestamp};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -89,14 +89,20 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
     let Some(event) = room::get_event(&cx, room_id, &receipt.event_id)? else { return Ok(()) };
     let Some(stamp) = event.stamp else { return Ok(()) };
     let key = receipt_key(&cx, room_id, user_id, &receipt.receipt_type, receipt.thread_id.as_deref());
-    if tables::RECEIPTS.get(cx.view, &key)?.is_some_and(|row| row.value.stamp >= stamp) {
+    let known = tables::RECEIPTS.get(cx.view, &key)?;
+    if known.as_ref().is_some_and(|row| row.value.stamp >= stamp) {
         return Ok(());
     }
+    let ends = match event.expires {
+        Timestamp::NEVER => event.row.received.plus_ms(cx.server.retention_ms),
+        ends => ends,
+    };
+    let mut expires = ends;
     if receipt.receipt_type != FULLY_READ {
-        count_read(draft, command, receipt, &event, stamp)?;
+        // What was sent ahead of the event may live longer, and is read as long.
+        let covered = count_read(draft, command, receipt, &event, stamp)?;
+        expires = known.map_or(Timestamp::from_ms(0), |row| row.expires).max(covered).max(ends);
     }
-    // All that was sent ahead of the event is gone when that is.
-    let expires = event.row.received.plus_ms(cx.server.retention_ms).min(cx.text_expiry());
     let row = ReceiptRow {
         user_id: user_id.clone(),
         receipt_type: receipt.receipt_type.clone(),
@@ -104,9 +110,9 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
         event_id: receipt.event_id.clone(),
         stamp,
         received: cx.now(),
-        shown_until: Some(event.expires).filter(|ends| *ends < expires),
+        shown_until: Some(ends).filter(|ends| *ends < expires),
     };
-    tables::RECEIPTS.put(&mut draft.batch, &key, &row, cx.text_class(), expires);
+    tables::RECEIPTS.put(&mut draft.batch, &key, &row, cx.class_until(expires), expires);
     match receipt.receipt_type.as_str() {
         READ => {
             let members = room::joined_members(&cx, room_id)?;
@@ -128,34 +134,40 @@ fn set_receipt(draft: &mut Draft<'_>, command: &SetReceipts, receipt: &Receipt) 
 }
 
 /// A receipt takes events from what is unread: push gateways are told, and the event it is on will not be missed when it
-/// expires together with the receipt.
+/// expires together with the receipt. Answers when the last of them ends.
 fn count_read(
     draft: &mut Draft<'_>,
     command: &SetReceipts,
     receipt: &Receipt,
     event: &room::StoredEvent,
     stamp: Stamp,
-) -> Result<(), ReadError> {
+) -> Result<Timestamp, ReadError> {
     let cx = draft.cx();
     let SetReceipts { user_id, room_id, .. } = command;
     let before = read_up_to(&cx, user_id, room_id)?;
     let (user, room) = (cx.user(user_id), cx.room(room_id));
-    let mut fell = false;
+    let (mut fell, mut last_end) = (false, Timestamp::from_ms(0));
     for found in tables::NOTIFICATIONS.scan_from(cx.view, &(user, room), &(user, room, before.everywhere().next())) {
         let ((_, _, at), row) = found?;
         if at > stamp {
             break;
         }
         let thread = row.value.thread.as_deref();
-        let covered = receipt.thread_id.as_deref().is_none_or(|name| name == thread_name(thread));
-        if covered && !before.covers(thread, at) {
+        if receipt.thread_id.as_deref().is_some_and(|name| name != thread_name(thread)) {
+            continue;
+        }
+        last_end = last_end.max(row.expires);
+        if !before.covers(thread, at) {
             fell = true;
             if at == stamp {
                 ends::forget(draft, user_id, (event.expires.as_ms(), room, stamp))?;
             }
         }
     }
-    if fell { push::count_fell(draft, user_id) } else { Ok(()) }
+    if fell {
+        push::count_fell(draft, user_id)?;
+    }
+    Ok(last_end)
 }
 
 type ReceiptKey = (journal::Name, journal::Name, journal::Name);

@@ -21,6 +21,7 @@ use crate::{
     tables::{self, ExtremityRow, MemberRow, RoomRow, SentBy, StateHeadRow},
 };
 
+mod lifetime;
 mod store;
 
 /// How many extremities one event follows at most; the specification allows 20.
@@ -125,6 +126,8 @@ pub struct RoomDraft<'d, 'a> {
     /// Members as read (all of them once `members_read`) and as written.
     members_seen: BTreeMap<OwnedUserId, MemberRow>,
     members_read: bool,
+    /// What has been asked of policy.
+    text_retention_ms: BTreeMap<OwnedUserId, u64>,
     last: Option<Rc<Pdu>>,
 }
 
@@ -153,6 +156,7 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             guarded: BTreeSet::new(),
             members_seen: BTreeMap::new(),
             members_read: false,
+            text_retention_ms: BTreeMap::new(),
             last: None,
         })
     }
@@ -212,6 +216,7 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             guarded: BTreeSet::new(),
             members_seen: BTreeMap::new(),
             members_read: true,
+            text_retention_ms: BTreeMap::new(),
             last: None,
         };
         this.store(pdu, None)?;

@@ -9,7 +9,7 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::Pdu;
+use super::{Pdu, type_name};
 use crate::tables::TimelineRow;
 
 /// An event in the form for clients; without `room_id` unless [`ClientEvent::in_room`] is called, as `/sync` has it.
@@ -65,6 +65,9 @@ pub struct Unsigned<'a> {
     /// Bundled aggregations.
     #[serde(rename = "m.relations", skip_serializing_if = "Option::is_none")]
     pub relations: Option<Box<RawValue>>,
+    /// When nobody can read it any more, in milliseconds since 1970, if that is not L after it was received: this server's own.
+    #[serde(rename = "org.vestibule.expires_ts", skip_serializing_if = "Option::is_none")]
+    pub expires_ts: Option<u64>,
     /// Only for the device that sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<&'a str>,
@@ -87,7 +90,7 @@ impl<'a> ClientEvent<'a> {
             sender: &pdu.sender,
             signatures: None,
             state_key: pdu.state_key.as_deref(),
-            event_type: pdu.event_type.to_string(),
+            event_type: type_name(&pdu.event_type),
             unsigned: None,
         }
     }
@@ -101,6 +104,7 @@ impl<'a> ClientEvent<'a> {
             prev_sender: row.replaces.as_ref().map(|replaced| &*replaced.sender),
             replaces_state: row.replaces.as_ref().map(|replaced| &*replaced.event_id),
             redacted_because: row.redacted_because.as_ref().map(|redaction| ClientEvent::new(redaction).to_raw()),
+            expires_ts: row.ends.map(Timestamp::as_ms),
             ..Unsigned::default()
         };
         Self { unsigned: Some(unsigned), ..Self::new(&row.pdu) }
@@ -154,7 +158,7 @@ pub fn stripped(pdu: &Pdu) -> Box<RawValue> {
         content: &pdu.content,
         sender: &pdu.sender,
         state_key: pdu.state_key.as_deref().unwrap_or_default(),
-        event_type: pdu.event_type.to_string(),
+        event_type: type_name(&pdu.event_type),
     })
 }
 

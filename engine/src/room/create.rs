@@ -1,5 +1,7 @@
 //! Making a room ([spec v1.19, `POST /createRoom`](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom)).
 
+use std::iter;
+
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomId, OwnedUserId, RoomVersionId, UserId,
     api::client::room::{
@@ -12,8 +14,8 @@ use ruma::{
 };
 use serde_json::{Value, json};
 
-use super::{NewEvent, RoomDraft, aliases, membership};
-use crate::{Cx, Decided, Draft, Reject, Server, Stop, policy, tables};
+use super::{NewEvent, RETENTION, RoomDraft, aliases, membership};
+use crate::{Cx, Decided, Draft, Reject, Stop, policy, tables};
 
 /// At most this many people are invited at once; each is an event of the batch.
 const INVITES_MAX: usize = 100;
@@ -47,7 +49,7 @@ fn default_power_levels(command: &CreateRoom, creators_privileged: bool, preset:
         "events": {
             "m.room.name": 50, "m.room.avatar": 50, "m.room.canonical_alias": 50,
             "m.room.power_levels": 100, "m.room.history_visibility": 100, "m.room.encryption": 100,
-            "m.room.server_acl": 100, "m.room.retention": 100,
+            "m.room.server_acl": 100, RETENTION: 100,
             "m.room.tombstone": if creators_privileged { 150 } else { 100 },
         },
         "events_default": 0, "state_default": 50,
@@ -94,7 +96,9 @@ pub fn create_room(cx: &Cx<'_>, command: &CreateRoom) -> Decided<OwnedRoomId> {
         aliases::put_alias(&mut room, alias, &command.creator)?;
         append(&mut room, command, StateEventType::RoomCanonicalAlias, "", &json!({ "alias": alias })).map_err(invalid)?;
     }
-    for (event_type, state_key, content) in initial_state(cx.server, request, &preset)? {
+    let people = iter::once(&*command.creator).chain(request.invite.iter().map(|invitee| &**invitee));
+    let lifetime_ms = policy::shortest_text_retention_ms(cx, people)?;
+    for (event_type, state_key, content) in initial_state(lifetime_ms, request, &preset)? {
         append(&mut room, command, event_type, &state_key, &content).map_err(invalid)?;
     }
     for invitee in &request.invite {
@@ -179,9 +183,10 @@ pub(super) fn identify(
     }
 }
 
-/// What follows the power levels, in the specification's order: the preset, the client's own state, name and topic.
+/// What follows the power levels, in the specification's order: the preset, the client's own state, name and topic. What is said in the
+/// room lives for `lifetime_ms`, unless the client says less.
 fn initial_state(
-    server: &Server,
+    lifetime_ms: u64,
     request: &Request,
     preset: &RoomPreset,
 ) -> Result<Vec<(StateEventType, String, Value)>, Reject> {
@@ -193,7 +198,7 @@ fn initial_state(
         (StateEventType::RoomJoinRules, String::new(), json!({ "join_rule": join_rule })),
         (StateEventType::RoomHistoryVisibility, String::new(), json!({ "history_visibility": "shared" })),
         (StateEventType::RoomGuestAccess, String::new(), json!({ "guest_access": guest_access })),
-        ("m.room.retention".into(), String::new(), json!({ "max_lifetime": server.retention_ms })),
+        (RETENTION.into(), String::new(), json!({ "max_lifetime": lifetime_ms })),
     ];
     let mut replace = |event_type: StateEventType, state_key: String, content: Value| {
         state.retain(|(other_type, other_key, _)| (other_type, other_key) != (&event_type, &state_key));

@@ -31,6 +31,7 @@ pub use client_event::{ClientEvent, Relation, Unsigned, basic_event, relation_of
 pub use ignored::ignored_users;
 pub use mutual::{MutualRooms, mutual_rooms};
 pub use pdu::Pdu;
+pub(crate) use pdu::{RETENTION, type_name};
 pub use read::{
     Room, StoredEvent, get_event, get_room, get_room_for, joined_members, joined_rooms, members, membership_of, shares_room,
     state_at, state_event, whole_state,

@@ -172,7 +172,7 @@ impl Unsigned<'_> {
             ("origin_server_ts".to_owned(), int(self.origin_server_ts.get().into())),
             ("prev_events".to_owned(), ids(&self.prev_events)),
             ("sender".to_owned(), text(self.sender.as_str())),
-            ("type".to_owned(), text(&self.event_type.to_string())),
+            ("type".to_owned(), text(&type_name(self.event_type))),
         ]);
         if let Some(room_id) = self.room_id {
             object.insert("room_id".to_owned(), text(room_id.as_str()));
@@ -185,6 +185,19 @@ impl Unsigned<'_> {
         }
         object
     }
+}
+
+/// How long a room keeps what is said in it (MSC1763).
+pub(crate) const RETENTION: &str = "m.room.retention";
+
+/// The proposal's name for it until it is part of the specification.
+const UNSTABLE_RETENTION: &str = "org.matrix.msc1763.retention";
+
+/// An event type as it is signed and served. ruma reads both names of `m.room.retention` as one type, and writes the unstable one, which
+/// no client looks for: rooms carry the other.
+pub(crate) fn type_name(event_type: &impl ToString) -> String {
+    let name = event_type.to_string();
+    if name == UNSTABLE_RETENTION { RETENTION.to_owned() } else { name }
 }
 
 /// The id of an event in room versions 1 and 2, where the server chooses it: a hash of all the rest

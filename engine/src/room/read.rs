@@ -211,6 +211,7 @@ pub fn get_event(cx: &Cx<'_>, room_id: &RoomId, event_id: &EventId) -> Result<Op
             transaction: None,
             redacted_because: None,
             replaces: None,
+            ends: None,
         },
     }))
 }

@@ -131,7 +131,7 @@ fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<Pd
     if stored.expires != journal::Timestamp::NEVER {
         let row = TimelineRow { pdu: redacted, redacted_because: redaction, replaces: None, ..stored.row };
         tables::TIMELINE.delete(&mut room.draft.batch, &(name, stamp));
-        tables::TIMELINE.put(&mut room.draft.batch, &(name, stamp), &row, cx.text_class(), stored.expires);
+        tables::TIMELINE.put(&mut room.draft.batch, &(name, stamp), &row, cx.class_until(stored.expires), stored.expires);
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ fn redact_replaced(room: &mut RoomDraft<'_, '_>, original: &Pdu, redacted: &Pdu,
     let at = (key.0, key.1, key.2, stamp);
     let Some(replaced) = tables::STATE_HISTORY.get(cx.view, &at)? else { return Ok(()) };
     tables::STATE_HISTORY.delete(&mut room.draft.batch, &at);
-    tables::STATE_HISTORY.put(&mut room.draft.batch, &at, redacted, cx.text_class(), replaced.expires);
+    tables::STATE_HISTORY.put(&mut room.draft.batch, &at, redacted, cx.class_until(replaced.expires), replaced.expires);
     let after = (key.0, key.1, key.2, stamp.next());
     let successor = match tables::STATE_HISTORY.scan_from(cx.view, &key, &after).next().transpose()? {
         Some(((_, _, _, successor), _)) => Some(successor),
@@ -156,7 +156,7 @@ fn redact_replaced(room: &mut RoomDraft<'_, '_>, original: &Pdu, redacted: &Pdu,
     {
         let after = TimelineRow { replaces: Some(redacted.clone()), ..row.value };
         tables::TIMELINE.delete(&mut room.draft.batch, &successor);
-        tables::TIMELINE.put(&mut room.draft.batch, &successor, &after, cx.text_class(), row.expires);
+        tables::TIMELINE.put(&mut room.draft.batch, &successor, &after, cx.class_until(row.expires), row.expires);
     }
     Ok(())
 }

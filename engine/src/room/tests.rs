@@ -1,6 +1,7 @@
 //! Rooms: creation by version, forks that join again, power, transactions, redaction, state then and now, expiry.
 
 mod join_rules;
+mod lifetime;
 mod spaces;
 mod upgrade;
 

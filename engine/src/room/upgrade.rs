@@ -11,7 +11,7 @@ use ruma::{
 use serde_json::json;
 
 use super::{
-    NewEvent, Pdu, Room, RoomDraft, aliases,
+    NewEvent, Pdu, RETENTION, Room, RoomDraft, aliases,
     create::{self, canonical},
     get_room_for, membership, membership_of, power, state_event, whole_state,
 };
@@ -29,9 +29,6 @@ const TRANSFERRED: [StateEventType; 9] = [
     StateEventType::RoomServerAcl,
     StateEventType::RoomTopic,
 ];
-
-/// This server's own, see MSC1763.
-const RETENTION: &str = "m.room.retention";
 
 /// The children of a space and the bans that go along, each: they have to fit into one batch.
 const TRANSFERRED_MAX: usize = 500;

@@ -6,7 +6,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 
 use super::event_form::{EventFields, EventForm, EventFormat};
-use crate::room::{Pdu, relation_of};
+use crate::room::{Pdu, relation_of, type_name};
 
 /// Events a timeline has when the filter does not say.
 const TIMELINE_LIMIT_DEFAULT: usize = 10;
@@ -170,7 +170,7 @@ impl EventFilter {
     #[must_use]
     pub fn includes(&self, pdu: &Pdu) -> bool {
         self.includes_sender(&pdu.sender)
-            && (self.types.is_none() && self.not_types.is_empty() || self.includes_type(&pdu.event_type.to_string()))
+            && (self.types.is_none() && self.not_types.is_empty() || self.includes_type(&type_name(&pdu.event_type)))
             && self.contains_url.is_none_or(|wanted| wanted == has_url(pdu))
             && self.includes_relation(pdu)
     }

@@ -137,11 +137,12 @@ impl Rooms<'_> {
         if since.is_some() && !self.scope.has_events(&viewer.room.room_id) {
             // Nothing has been sent: the change index would name the room.
             let (rows, shown) = (Vec::new(), Vec::new());
-            return Ok(Window { rows, shown, limited: false, met_known: true, start: from });
+            return Ok(Window { rows, shown, limited: false, start: from });
         }
         let mut window = Window::read(self.cx, viewer, (from, end), filter, limit, &self.audience)?;
-        // Something was sent and has expired unseen: there is a gap, and an end of the room that is not its beginning.
-        if self.scope.slow && since.is_some() && !window.met_known && self.has_moved(viewer, from)? {
+        // Something was sent and may have expired unseen, also between what is kept for longer: there is a gap, and an end of the room
+        // that is not its beginning.
+        if self.scope.slow && since.is_some() && self.has_moved(viewer, from)? {
             window.limited = true;
             window.start = window.first();
         }

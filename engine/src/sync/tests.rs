@@ -11,6 +11,7 @@ use crate::{
     testing::{LIFETIME_MS, Nobody, Person, World, pair, send, state, words},
 };
 
+mod away;
 mod form;
 
 #[derive(Default)]

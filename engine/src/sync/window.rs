@@ -37,8 +37,6 @@ pub(super) struct Window {
     pub shown: Vec<usize>,
     /// Whether earlier ones were left out.
     pub limited: bool,
-    /// Whether an event from before `from` was met: then nothing in between has expired.
-    pub met_known: bool,
     /// Where the window begins.
     pub start: Stamp,
 }
@@ -54,11 +52,10 @@ impl Window {
         audience: &Audience<'_>,
     ) -> Result<Self, ReadError> {
         let room = viewer.room.name;
-        let mut window = Self { rows: Vec::new(), shown: Vec::new(), limited: false, met_known: false, start: end.next() };
+        let mut window = Self { rows: Vec::new(), shown: Vec::new(), limited: false, start: end.next() };
         for found in tables::TIMELINE.scan_back_from(cx.view, &(room,), &(room, end)) {
             let ((_, stamp), row) = found?;
             if stamp < from {
-                window.met_known = true;
                 break;
             }
             if window.rows.len() >= SCAN_MAX {

@@ -31,7 +31,7 @@ pub static SIGNING_KEYS: Table<(Name, u8), SigningKeyRow> = Table::lasting(104, 
 pub static SIGNATURES: Table<(Name, Name, Name, Name), SignatureRow> = Table::lasting(105, "signatures");
 
 /// `(user, device)`: the keys of a device that has been deleted, as long as messages from it can be read, see
-/// [`crate::keys::query`]. Gone with the to-device messages it may have sent.
+/// [`crate::keys::query`]. Gone with the to-device messages it may have sent: as long as the user's account keeps text, and an hour.
 pub static RETIRED_DEVICE_KEYS: Table<(Name, Name), DeviceKeysRow, Expiring> = Table::expiring(106, "retired_device_keys");
 
 /// `(user)`: the last backup version given out, so that none is given twice. One per user.
@@ -51,7 +51,7 @@ pub static MEGOLM_SESSIONS: Table<(Name, Name), (), Expiring> = Table::expiring(
 pub static DEHYDRATED_DEVICES: Table<(Name,), DehydratedDeviceRow> = Table::lasting(120, "dehydrated_devices");
 
 /// `(user, device, stamp)`: messages to a device. Deleted when a later `/sync` acknowledges them, else gone L and the
-/// Megolm rotation period after they were sent (D8).
+/// Megolm rotation period after they were sent (D8); where both accounts keep text for longer than L, as long as that and the period.
 pub static TO_DEVICE: Table<(Name, Name, Stamp), ToDeviceRow, Expiring> = Table::append_only(130, "to_device");
 
 /// A device's identity keys.

@@ -62,6 +62,9 @@ pub struct OrganizationAccountRow {
     /// Bytes that each of them may upload in any 24 hours; `None`: as the server's configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_per_day: Option<u64>,
+    /// Milliseconds for which the text of each of them is kept (D11); `None`: L.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_retention: Option<u64>,
 }
 
 /// A host.
@@ -90,6 +93,9 @@ pub struct SessionRow {
     pub ends_at: Timestamp,
     /// Whether its participants have been logged out.
     pub ended: bool,
+    /// When they are erased (D5), once that is planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erase_at: Option<Timestamp>,
 }
 
 /// A participant.

@@ -18,11 +18,12 @@ pub static EXTREMITIES: Table<(Name, Stamp), ExtremityRow> = Table::lasting(2, "
 /// `(room, type, state key)`: the current state of a room. One row per state key.
 pub static STATE: Table<(Name, Name, Name), StateRow> = Table::lasting(3, "state");
 
-/// `(room, type, state key, stamp of the replaced event)`: state that has been replaced, kept for L after that (D4), so
-/// that the state at any readable event is known.
+/// `(room, type, state key, stamp of the replaced event)`: state that has been replaced, kept after that for as long as an event that is
+/// sent then (D4), so that the state at any readable event is known.
 pub static STATE_HISTORY: Table<(Name, Name, Name, Stamp), Pdu, Expiring> = Table::append_only(4, "state_history");
 
-/// `(room, stamp)`: every event in the order it was received. Gone L after that (D1).
+/// `(room, stamp)`: every event in the order it was received. Gone L after that (D1), or earlier or later as the room and the accounts
+/// of those in it say (D11).
 pub static TIMELINE: Table<(Name, Stamp), TimelineRow, Expiring> = Table::append_only(5, "timeline");
 
 /// `(event)`: where in which timeline an event stands; the stamp's `seq` is the row's version. As long as the event.
@@ -127,6 +128,9 @@ pub struct TimelineRow {
     pub replaces: Option<Pdu>,
     /// When it was received.
     pub received: Timestamp,
+    /// When it ends, if that is not L after it was received: clients are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Timestamp>,
 }
 
 /// Which device sent an event, under which transaction id.

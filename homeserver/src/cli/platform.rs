@@ -39,7 +39,8 @@ pub enum OrgCommand {
 #[derive(Debug, Subcommand)]
 #[command(
     after_help = "An account is a part of an organization. Chat is switched off for its hosts and their participants with\n  \
-    vestibule account put acme north --name 'North Clinic' --chat off\nThey can still reach support, and read what is there."
+    vestibule account put acme north --name 'North Clinic' --chat off\nThey can still reach support, and read what is there.\n\
+    Their text is kept for a week with\n  vestibule account put acme north --name 'North Clinic' --text-retention 7d"
 )]
 pub enum AccountCommand {
     /// Make or change an account; what is not said stays as it is.
@@ -57,6 +58,9 @@ pub enum AccountCommand {
         /// What each of them may upload in any 24 hours, such as 2GB.
         #[arg(long)]
         upload_per_day: Option<Bytes>,
+        /// How long their text is kept, such as 7d: 1 to 7, 14 or 30 times `retention.lifetime`.
+        #[arg(long)]
+        text_retention: Option<Span>,
     },
     /// Show one.
     Get {
@@ -214,10 +218,11 @@ impl From<OrgCommand> for Order {
 impl From<AccountCommand> for Order {
     fn from(command: AccountCommand) -> Self {
         match command {
-            AccountCommand::Put { organization, account, name, chat, upload_per_day } => {
+            AccountCommand::Put { organization, account, name, chat, upload_per_day, text_retention } => {
                 let mut body = Map::from_iter([("name".to_owned(), Value::from(name))]);
                 body.extend(chat.map(|chat| ("chat_enabled".to_owned(), (chat == Switch::On).into())));
                 body.extend(upload_per_day.map(|bytes| ("upload_per_day".to_owned(), bytes.get().into())));
+                body.extend(text_retention.map(|span| ("text_retention".to_owned(), span.as_ms().into())));
                 order("put_account", [organization, account], String::new(), Value::Object(body))
             }
             AccountCommand::Get { organization, account } => {

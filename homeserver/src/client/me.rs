@@ -31,6 +31,7 @@ async fn me(app: App, request: RawRequest) -> Answer {
         ("role".to_owned(), role.into()),
         ("chat_enabled".to_owned(), me.chat_enabled.into()),
         ("retention_ms".to_owned(), app.server.retention_ms.into()),
+        ("text_retention_ms".to_owned(), me.text_retention_ms.into()),
     ]);
     if let Some(inviter) = me.inviter {
         let display_name = inviter.display_name.unwrap_or_else(|| inviter.user_id.localpart().to_owned());

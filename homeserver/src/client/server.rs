@@ -68,9 +68,10 @@ async fn no_protocols(_: App, _: RawRequest) -> Answer {
     Ok(json_response(&json!({})))
 }
 
-/// `GET /retention/configuration` (MSC1763): one policy for all rooms, which they may shorten.
-async fn retention_configuration(app: App, _: RawRequest) -> Answer {
-    let max_ms = app.server.retention_ms;
+/// `GET /retention/configuration` (MSC1763): one policy for all rooms of whoever asks, which they may shorten.
+async fn retention_configuration(app: App, request: RawRequest) -> Answer {
+    let user_id = &request.requester()?.user_id;
+    let max_ms = app.read(|cx| Ok(policy::text_retention_ms(cx, user_id)?))?;
     Ok(json_response(&json!({
         "policies": { "*": { "max_lifetime": max_ms } },
         "limits": { "max_lifetime": { "min": 1, "max": max_ms } },

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use engine::erase;
+use engine::{LONGER, class, erase};
+use journal::Class;
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -76,7 +77,7 @@ pub async fn execute(app: &App, order: PromiseOrder, progress: &Progress) -> Res
     }
 }
 
-/// What is in each retention class, in the order of [`engine::class`].
+/// What is in each of the first retention classes, in the order of [`engine::class`].
 const CLASSES: [&str; 10] = [
     "events",
     "messages to devices",
@@ -90,7 +91,17 @@ const CLASSES: [&str; 10] = [
     "a sixteenth",
 ];
 
-/// What expires when, and how much there is of it.
+/// What is in a retention class.
+fn what(class: Class) -> String {
+    let kept = |what: &str, times: u64| format!("{what} of accounts that keep text {times} times as long");
+    let longer = class::LONGER.into_iter().zip(LONGER).map(|(class, times)| (class, kept("events", times)));
+    let and_hour = class::LONGER_AND_HOUR.into_iter().zip(LONGER);
+    let and_hour = and_hour.map(|(class, times)| (class, kept("messages to devices and ends of counts", times)));
+    let first = (0..).map(Class).zip(CLASSES.map(str::to_owned));
+    first.chain(longer).chain(and_hour).find(|(known, _)| *known == class).map_or_else(String::new, |(_, what)| what)
+}
+
+/// What expires when, and how much there is of it. Classes that nothing is in are left out.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -99,18 +110,19 @@ pub(super) async fn status(app: &App) -> Result<Value, ApiError> {
     let (classes, epochs) = (sealer.classes(), sealer.keyring().epochs());
     let usage = app.journal.usage().map_err(ApiError::internal)?;
     let (files, file_bytes) = app.media.usage().await?;
-    let classes = classes.iter().zip(CLASSES).map(|((class, retention), what)| {
+    let classes = classes.iter().filter_map(|(class, retention)| {
         let ends: Vec<_> = epochs.iter().filter(|epoch| epoch.class == class).map(|epoch| classes.ends_at(*epoch)).collect();
-        let buckets = usage.buckets.iter().filter(|bucket| bucket.0 == class);
-        json!({
+        let bytes: u64 = usage.buckets.iter().filter(|bucket| bucket.0 == class).map(|bucket| bucket.2).sum();
+        let about = json!({
             "class": class.0,
-            "what": what,
+            "what": what(class),
             "lifetime_ms": retention.lifetime_ms,
             "epochs": ends.len(),
-            "bytes": buckets.map(|bucket| bucket.2).sum::<u64>(),
+            "bytes": bytes,
             "next_key_destroyed_at": ends.iter().min(),
             "last_key_destroyed_at": ends.iter().max(),
-        })
+        });
+        (!ends.is_empty() || bytes > 0).then_some(about)
     });
     Ok(json!({
         "now": app.clock.now(),

@@ -101,8 +101,8 @@ async fn delete(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiEr
 }
 
 fn account(row: OrganizationAccountRow) -> Account {
-    let OrganizationAccountRow { organization, account, name, chat_enabled, upload_per_day } = row;
-    Account { organization, account, name, chat_enabled, upload_per_day }
+    let OrganizationAccountRow { organization, account, name, chat_enabled, upload_per_day, text_retention } = row;
+    Account { organization, account, name, chat_enabled, upload_per_day, text_retention }
 }
 
 async fn list_accounts(app: App, call: Call<Nothing, PageQuery>) -> Result<Accounts, ApiError> {
@@ -118,6 +118,7 @@ async fn put_account(app: App, call: Call<AccountBody, Nothing>) -> Result<Accou
         name: call.body.name.clone(),
         chat_enabled: call.body.chat_enabled,
         upload_per_day: call.body.upload_per_day,
+        text_retention: call.body.text_retention,
     };
     let (answer, unfinished): (Account, BTreeMap<OwnedUserId, Name>) = call
         .run(&app, |cx| {

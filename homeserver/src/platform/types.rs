@@ -50,6 +50,9 @@ described! {
         chat_enabled: bool,
         /// Bytes that each of them may upload in any 24 hours. Absent: as the server's configuration says.
         upload_per_day: Option<u64>,
+        /// How long their text is kept, in milliseconds. Absent: as long as the server's configuration says, as files are in any
+        /// case.
+        text_retention: Option<u64>,
     }
 }
 
@@ -62,6 +65,10 @@ described! {
         chat_enabled: Option<bool>,
         /// Bytes that each of them may upload in any 24 hours; left as it is if absent.
         upload_per_day: Option<u64>,
+        /// How long their text is kept, in milliseconds: 1, 2, 3, 4, 5, 6, 7, 14 or 30 times `retention.lifetime`; left as it is if
+        /// absent. It counts for what is said from then on, in rooms in which everybody's account keeps text that long. Files are
+        /// not kept longer.
+        text_retention: Option<u64>,
     }
 }
 

@@ -25,6 +25,7 @@ mod platform_scripts;
 mod previews;
 mod push;
 mod receipts;
+mod retention;
 mod rooms;
 mod search;
 mod spaces;

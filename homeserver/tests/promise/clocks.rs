@@ -157,6 +157,9 @@ async fn another_lifetime_counts_from_the_restart() {
     let server = longer.start().await;
     server.clock.advance(SLOT * 2);
     let ada = again(&server, &user);
+    // The room says what L was when it was made, until somebody changes that.
+    let retention = format!("/_matrix/client/v3/rooms/{room}/state/m.room.retention/");
+    ada.put(&retention, serde_json::json!({ "max_lifetime": 4 * 3_600_000 })).await.ok();
     ada.send(&room, "said under four").await;
     server.clock.advance(L);
     assert_eq!(texts(&ada, &room).await, ["said under four"], "longer lengthens nothing that was said");

@@ -32,8 +32,9 @@ const HEADER_BYTES: usize = 512;
 const SLOT_BYTES: usize = 128;
 /// How many slots the file grows by.
 const GROW_SLOTS: u32 = 64;
-/// Live epochs at most (8 MiB of slots): 50 classes of a week in slots of ten minutes.
-const SLOTS_MAX: u32 = 65_536;
+/// Live epochs at most (32 MiB of slots): 150 classes of a day in slots of a minute, or ten times as many in slots of ten minutes. (A class
+/// of a month counts as thirty.)
+const SLOTS_MAX: u32 = 262_144;
 
 type Secret = Zeroizing<[u8; 32]>;
 /// What a file holds: itself, the data key, and the keys of the live epochs.

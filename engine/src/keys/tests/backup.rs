@@ -146,7 +146,7 @@ fn a_key_goes_when_its_last_ciphertext_has_expired() {
         world
             .run(|cx| {
                 let mut draft = Draft::new(*cx);
-                backup::ciphertext_appended(&mut draft, room_id, session)?;
+                backup::ciphertext_appended(&mut draft, room_id, session, cx.text_expiry())?;
                 Ok(draft.commit(()))
             })
             .expect("appended");

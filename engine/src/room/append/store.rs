@@ -18,7 +18,7 @@ use crate::{
     media, outbox,
     platform::webhooks,
     push::{self, Occasion, Recipient},
-    room::{Relation, relation_of, stripped},
+    room::{relation_of, stripped},
     tables::{self, EventRow, MemberRow, MembershipRow, RelationRow, SentBy, StateEventRow, StateRow, TimelineRow},
     timeline::search,
 };
@@ -50,18 +50,19 @@ impl RoomDraft<'_, '_> {
         let cx = self.cx();
         let stamp = self.draft.next_stamp();
         let relation = relation_of(&pdu);
-        let lifetime_ms = self.lifetime_ms()?;
-        let expires = self.expiry(&pdu, relation.as_ref(), lifetime_ms)?;
+        let lifetime_ms = self.lifetime_ms(&pdu)?;
+        let (class, expires) = self.end(&pdu, relation.as_ref(), lifetime_ms)?;
         let replaced = self.replaced(&pdu)?;
         let row = TimelineRow {
             transaction,
             redacted_because: None,
             replaces: replaced.as_ref().map(|known| (*known.pdu).clone()),
             received: cx.now(),
+            ends: Some(expires).filter(|ends| *ends != cx.text_expiry()),
             pdu,
         };
         let batch = &mut self.draft.batch;
-        let (room, class) = (self.room.name, cx.text_class_for(lifetime_ms));
+        let room = self.room.name;
         tables::TIMELINE.put(batch, &(room, stamp), &row, class, expires);
         let found = EventRow { room_id: self.room.room_id.clone(), index: stamp.index };
         let event = (cx.event(&row.pdu.event_id),);
@@ -93,10 +94,10 @@ impl RoomDraft<'_, '_> {
         if pdu.event_type == TimelineEventType::RoomEncrypted
             && let Some(session_id) = pdu.content_field::<String>("session_id")
         {
-            backup::ciphertext_appended(self.draft, &self.room.room_id, &session_id)?;
+            backup::ciphertext_appended(self.draft, &self.room.room_id, &session_id, expires)?;
         }
         outbox::event_appended(self.draft, &self.room.room_id, &pdu, &members)?;
-        webhooks::message_appended(self.draft, &pdu, &members)?;
+        webhooks::message_appended(self.draft, &pdu, &members, (class, expires))?;
         self.notify(&pdu, &members, stamp, (class, expires))
     }
 
@@ -127,28 +128,6 @@ impl RoomDraft<'_, '_> {
         };
         push::notify_members(self.draft, &occasion, &recipients)?;
         Ok(())
-    }
-
-    /// How long what is said in the room lives: L, or less if the room says so (MSC1763); never longer.
-    fn lifetime_ms(&mut self) -> Result<u64, Stop> {
-        let longest = self.cx().server.retention_ms;
-        let retention = self.state(&StateEventType::from("m.room.retention"), "")?;
-        let room = retention.and_then(|pdu| pdu.content_field::<u64>("max_lifetime"));
-        Ok(room.map_or(longest, |room| room.min(longest)))
-    }
-
-    /// D1: a message lives L; an edit, a reaction or a poll's answer never longer than what it belongs to.
-    fn expiry(&self, pdu: &Pdu, relation: Option<&Relation>, lifetime_ms: u64) -> Result<Timestamp, Stop> {
-        let cx = self.cx();
-        let own = cx.now().plus_ms(lifetime_ms);
-        let Some(relation) = relation else { return Ok(own) };
-        let bound = match relation.rel_type.as_str() {
-            "m.replace" | "m.annotation" => true,
-            "m.reference" => pdu.event_type.to_string().contains("poll."),
-            _ => false,
-        };
-        let parent = tables::EVENTS.get(cx.view, &(cx.event(&relation.event_id),))?.filter(|_| bound);
-        Ok(parent.map_or(own, |parent| own.min(parent.expires)))
     }
 
     fn replaced(&mut self, pdu: &Pdu) -> Result<Option<Known>, Stop> {

@@ -38,7 +38,7 @@ impl Reader<'_> {
         let quiet = known.is_some_and(|known| known.has_asked(config)) && !self.scope.everything() && !window.limited;
         if !quiet || window.rows.iter().any(|(_, row)| row.pdu.state_key.is_some()) {
             for (stamp, pdu) in room::whole_state(cx, &viewer.room.room_id, at)? {
-                let (event_type, key) = (pdu.event_type.to_string(), pdu.state_key.as_deref().unwrap_or_default());
+                let (event_type, key) = (room::type_name(&pdu.event_type), pdu.state_key.as_deref().unwrap_or_default());
                 let told = known.and_then(|known| known.told_of(&event_type, key));
                 if config.includes(&event_type, key) && told.is_none_or(|told| stamp >= told) {
                     state.insert(stamp, pdu);

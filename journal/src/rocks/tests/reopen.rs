@@ -78,8 +78,14 @@ fn a_store_knows_its_keyring_and_its_slots() {
 
 /// A store opened at `now` with one class of that lifetime.
 fn open_at(data: &Data, now: Timestamp, lifetime_ms: u64) -> RocksJournal {
+    open_with(data, now, &[lifetime_ms])
+}
+
+/// A store opened at `now` with classes of these lifetimes.
+fn open_with(data: &Data, now: Timestamp, lifetimes_ms: &[u64]) -> RocksJournal {
     let keyring = Keyring::open(&data.keyring(), &data.root).unwrap();
-    let classes = ClassTable::new(10 * MINUTE, vec![Retention { lifetime_ms }]);
+    let retentions = lifetimes_ms.iter().map(|lifetime_ms| Retention { lifetime_ms: *lifetime_ms });
+    let classes = ClassTable::new(10 * MINUTE, retentions.collect());
     RocksJournal::open(&data.store(), Sealer::new(keyring, classes), Options { now, ..small() }).unwrap()
 }
 
@@ -122,6 +128,28 @@ fn a_shorter_lifetime_holds_for_everything() {
     let row = NOTES.get(&journal.view(NOW.plus_ms(1)), &(0, 0)).unwrap().unwrap();
     assert_eq!(row.expires, end);
     assert_eq!(journal.expire(end).unwrap().epochs_destroyed, 1);
+}
+
+#[test]
+fn a_store_of_fewer_classes_opens_with_more() {
+    let data = Data::new();
+    let put = |journal: &RocksJournal, now, number, class| {
+        write_at(journal, now, |batch| NOTES.put(batch, &(0, number), &"x".to_owned(), class, Timestamp::NEVER));
+    };
+    let count = |journal: &RocksJournal, now| NOTES.count(&journal.view(now), &()).unwrap();
+    let journal = open_with(&data, NOW, &[HOUR]);
+    put(&journal, NOW, 0, Class(0));
+    drop(journal);
+    let later = NOW.plus_ms(MINUTE);
+    let journal = open_with(&data, later, &[HOUR, 7 * HOUR]);
+    assert_eq!(count(&journal, later), 1, "what was there is there");
+    put(&journal, later, 1, Class(1));
+    drop(journal);
+    let journal = open_with(&data, later, &[HOUR, 7 * HOUR]);
+    for (after_ms, expected) in [(0, 2), (HOUR - MINUTE - 1, 2), (HOUR - MINUTE, 1), (7 * HOUR - 1, 1), (7 * HOUR, 0)] {
+        assert_eq!(count(&journal, later.plus_ms(after_ms)), expected, "after {after_ms} ms");
+    }
+    assert_eq!(journal.expire(NOW.plus_ms(8 * HOUR)).unwrap().epochs_destroyed, 2);
 }
 
 #[test]

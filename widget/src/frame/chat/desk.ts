@@ -15,7 +15,7 @@ import { Uploads } from "../files/upload.ts";
 import type { Clock } from "../session/clock.ts";
 import type { Login, Me } from "../session/login.ts";
 import { launchChat } from "./launch.ts";
-import { expiresAt, lifetime } from "./lifetime.ts";
+import { expiresAt } from "./lifetime.ts";
 import { Presence } from "./presence.ts";
 import { byActivity, chats, isMessage, isSupport, others, title, unread, type Contact } from "./rooms.ts";
 import { resendOnReconnect, sendText, TypingNotice } from "./send.ts";
@@ -110,7 +110,7 @@ export class Desk {
         const { client, clock, me } = this;
         this.open.value = {
             room,
-            timeline: new Timeline(client, room, clock, me.retention_ms),
+            timeline: new Timeline(client, room, clock, me),
             uploads: new Uploads(client, this.login.tokens, room),
             typing: new TypingNotice(client, room),
             support: isSupport(room, me.support?.user_id),
@@ -128,7 +128,7 @@ export class Desk {
     /** Opens the chat with these people, made if there is none. */
     async launch(user_ids: readonly string[]): Promise<void> {
         const trusted = this.me.role === "participant" || user_ids.includes(this.me.support?.user_id ?? "");
-        this.show(await launchChat(this.client, user_ids, this.me.retention_ms, trusted));
+        this.show(await launchChat(this.client, user_ids, trusted));
     }
 
     /** Sends a line in a room. */
@@ -145,7 +145,7 @@ export class Desk {
 
     /** Whether a message can still be read. */
     isAlive(room: Room, event: MatrixEvent): boolean {
-        return expiresAt(event, lifetime(room, this.me.retention_ms)) > this.clock.read();
+        return expiresAt(room, event, this.me) > this.clock.read();
     }
 
     private schedule(): void {

@@ -21,8 +21,11 @@ const APPEAR_MS_MAX = 30_000;
 /** The other side's invitation, when both start a chat at once. */
 const INVITATION_MS_MAX = 8_000;
 
-/** The request for a new chat. `trusted` gives the others the creator's power: for chats a participant starts, and support. */
-export function buildChat(user_ids: readonly string[], retention_ms: number, trusted: boolean): ICreateRoomOpts {
+/**
+ * The request for a new chat; for how long it keeps what is said, the server adds. `trusted` gives the others the creator's power: for
+ * chats a participant starts, and support.
+ */
+export function buildChat(user_ids: readonly string[], trusted: boolean): ICreateRoomOpts {
     return {
         visibility: Visibility.Private,
         preset: trusted ? Preset.TrustedPrivateChat : Preset.PrivateChat,
@@ -34,7 +37,6 @@ export function buildChat(user_ids: readonly string[], retention_ms: number, tru
                 state_key: "",
                 content: { algorithm: "m.megolm.v1.aes-sha2", rotation_period_ms: ROTATION_MS, rotation_period_msgs: 100 },
             },
-            { type: "m.room.retention", state_key: "", content: { max_lifetime: retention_ms } },
             // "shared", so that keys go to people who are invited and have not come yet
             { type: EventType.RoomHistoryVisibility, state_key: "", content: { history_visibility: HistoryVisibility.Shared } },
             { type: EventType.RoomGuestAccess, state_key: "", content: { guest_access: GuestAccess.Forbidden } },
@@ -46,14 +48,13 @@ export function buildChat(user_ids: readonly string[], retention_ms: number, tru
 export async function launchChat(
     client: MatrixClient,
     user_ids: readonly string[],
-    retention_ms: number,
     trusted: boolean,
 ): Promise<Room> {
     const found = findChat(client, user_ids);
     if (found) return found;
     let room_id: string;
     try {
-        ({ room_id } = await client.createRoom(buildChat(user_ids, retention_ms, trusted)));
+        ({ room_id } = await client.createRoom(buildChat(user_ids, trusted)));
     } catch (error) {
         // Both sides may press at once; there is one room for the two, and its invitation is on the way.
         const refused = error instanceof MatrixError && error.httpStatus === 403;

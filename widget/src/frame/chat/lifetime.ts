@@ -1,8 +1,12 @@
 /** How long a message is kept, and what is left of it. */
 import type { MatrixEvent, Room } from "matrix-js-sdk";
+import type { Me } from "../session/login.ts";
 
-/** Files never live longer than this, whatever an account's text retention is (rule D11). */
-export const FILE_LIFETIME_MS = 24 * 3_600_000;
+/** What the server says of all messages, and of the account's. */
+export type Retention = Pick<Me, "retention_ms" | "text_retention_ms">;
+
+/** In the unsigned part of a message that is kept for another time than all others: when it is gone. */
+const EXPIRES_TS = "org.vestibule.expires_ts";
 
 const FILE_TYPES = new Set(["m.file", "m.image", "m.audio", "m.video"]);
 
@@ -20,14 +24,18 @@ function roomLimit(room: Room): number {
     return Infinity;
 }
 
-/** A room may shorten the account's retention, never lengthen it. */
-export function lifetime(room: Room, retention_ms: number): number {
-    return Math.min(retention_ms, roomLimit(room));
+/** How long what is written in a room is kept at most. A room may shorten the account's retention, never lengthen it. */
+export function lifetime(room: Room, retention: Retention): number {
+    return Math.min(retention.text_retention_ms, roomLimit(room));
 }
 
-/** When a message is gone, server time in Unix milliseconds. */
-export function expiresAt(event: MatrixEvent, lifetime_ms: number): number {
-    return event.getTs() + (isFile(event) ? Math.min(lifetime_ms, FILE_LIFETIME_MS) : lifetime_ms);
+/** When a message is gone, server time in Unix milliseconds. Files are not kept longer for any account (rule D11). */
+export function expiresAt(room: Room, event: MatrixEvent, retention: Retention): number {
+    const told: unknown = event.getUnsigned()[EXPIRES_TS];
+    // Nobody has said so yet of what is still on its way.
+    const kept_ms = event.status === null ? retention.retention_ms : lifetime(room, retention);
+    const end = typeof told === "number" ? told : event.getTs() + kept_ms;
+    return isFile(event) ? Math.min(end, event.getTs() + retention.retention_ms) : end;
 }
 
 /** What is left, in the largest unit that fits: days only from two on, so that a day reads as hours. */

@@ -12,7 +12,7 @@ import {
     type Room,
 } from "matrix-js-sdk";
 import type { Clock } from "../session/clock.ts";
-import { expiresAt, lifetime } from "./lifetime.ts";
+import { expiresAt, type Retention } from "./lifetime.ts";
 import { buildMessage, type Message } from "./message.ts";
 import { isMessage, localpart } from "./rooms.ts";
 
@@ -41,7 +41,7 @@ export class Timeline {
         private readonly client: MatrixClient,
         readonly room: Room,
         private readonly clock: Clock,
-        private readonly retention_ms: number,
+        private readonly retention: Retention,
     ) {
         for (const event of [
             RoomEvent.Timeline,
@@ -119,7 +119,7 @@ export class Timeline {
     }
 
     private expiry(event: MatrixEvent): number {
-        return expiresAt(event, lifetime(this.room, this.retention_ms));
+        return expiresAt(this.room, event, this.retention);
     }
 
     private readTyping(): void {

@@ -10,8 +10,10 @@ export interface Me {
     display_name: string;
     role: "host" | "participant" | "plain";
     chat_enabled: boolean;
-    /** How long text is kept, milliseconds. */
+    /** How long a file is kept, and a message of which the server says nothing else; milliseconds. */
     retention_ms: number;
+    /** How long the account's text is kept, where everybody's in the room is kept that long; milliseconds. */
+    text_retention_ms: number;
     inviter?: { user_id: string; display_name: string };
     session?: { ends_at: number };
     support?: { user_id: string; content: "transcript-until-purge" | "metadata-only" | "keep" };

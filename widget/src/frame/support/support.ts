@@ -56,8 +56,7 @@ export class Support {
 
     private async room(): Promise<Room> {
         if (this.user_id === undefined) throw new Error("there is no support here");
-        const { client, me } = this.desk;
-        return this.current() ?? launchChat(client, [this.user_id], me.retention_ms, true);
+        return this.current() ?? launchChat(this.desk.client, [this.user_id], true);
     }
 }
 

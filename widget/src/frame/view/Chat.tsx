@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import type { App } from "../app.ts";
 import type { Desk, OpenChat } from "../chat/desk.ts";
+import { lifetime } from "../chat/lifetime.ts";
 import { isSupportOpen, others, title, type Contact } from "../chat/rooms.ts";
 import { PATIENCE_MS, waitingSince } from "../support/support.ts";
 import { longDuration, t } from "../text/index.ts";
@@ -69,7 +70,7 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
                 <MessageList app={app} desk={desk} open={open}>
                     <p class="promise">
                         <Icon name="lock" />
-                        {t("encryptedNote", { lifetime: longDuration(desk.me.retention_ms) })}{" "}
+                        {t("encryptedNote", { lifetime: longDuration(lifetime(open.room, desk.me)) })}{" "}
                         {desk.me.role === "host" && !open.support ? t("recordsNote") : ""}
                     </p>
                 </MessageList>

@@ -2,7 +2,6 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { FILE_LIFETIME_MS } from "../chat/lifetime.ts";
 import { longDuration, t } from "../text/index.ts";
 import { Icon } from "./icons.tsx";
 
@@ -45,7 +44,7 @@ export function DropArea({ lifetime_ms, send, close }: Props): JSX.Element {
             <button type="button" class="link" ref={sentence} onClick={() => input.current?.click()}>
                 {t("dropOrChoose")}
             </button>
-            <p class="note">{t("dropHint", { lifetime: longDuration(Math.min(lifetime_ms, FILE_LIFETIME_MS)) })}</p>
+            <p class="note">{t("dropHint", { lifetime: longDuration(lifetime_ms) })}</p>
             <input
                 ref={input}
                 type="file"

@@ -53,7 +53,7 @@ export function ParticipantChats({ desk }: { desk: Desk }): JSX.Element {
             )}
             <p class="promise">
                 <Icon name="lock" />
-                {t("encryptedNote", { lifetime: longDuration(desk.me.retention_ms) })}
+                {t("encryptedNote", { lifetime: longDuration(desk.me.text_retention_ms) })}
             </p>
         </>
     );
