@@ -39,7 +39,7 @@ pub fn short_lived(config: &mut Config) {
 
 /// Looks for `what` in every file of the server's data folder and of backups.
 pub fn look(server: &Server, what: What, backups: &[PathBuf]) -> Report {
-    let places = Places { data: server.data(), media: server.app.config.media_store(), backups: backups.to_vec() };
+    let places = Places { data: server.data(), media: server.app.media.clone(), backups: backups.to_vec() };
     prove::prove(&server.app.journal, &what, &places, &|_| ()).expect("reads")
 }
 
