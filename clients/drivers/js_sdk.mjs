@@ -14,12 +14,11 @@ const load = (name) => import(pathToFileURL(widget.resolve(name)));
 
 export const sdk = await load("matrix-js-sdk");
 export const cryptoApi = await load("matrix-js-sdk/lib/crypto-api/index.js");
-const { logger } = await load("matrix-js-sdk/lib/logger.js");
 
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, getChild: () => silent };
 
-/** For clients in a test's own process: what matters is in their answers. */
+/** For clients in a test's own process, whose output is the runner's. Answers a logger for them; some parts of the SDK take none. */
 export function silence() {
-    for (const each of [logger, logger.getChild("")]) each.setLevel("silent", false);
+    for (const level of ["log", "info", "debug", "warn", "trace", "error"]) console[level] = () => {};
     return silent;
 }

@@ -81,7 +81,7 @@ async function uploadKeys(client) {
         // No event of the SDK tells that they are up.
         for (;;) {
             const { one_time_keys } = await client.claimOneTimeKeys([[client.getUserId(), deviceId]]);
-            if (one_time_keys[client.getUserId()]?.[deviceId]) return;
+            if (one_time_keys?.[client.getUserId()]?.[deviceId]) return;
             await new Promise((resolve) => setTimeout(resolve, 50));
         }
     };
@@ -142,10 +142,10 @@ const shown = (is) => ({ code: is ? "seen" : "hidden" });
 /** Both the list of devices and the keys of one of them, or neither. */
 async function seeDevices({ client }, { user_id }) {
     const { device_keys } = await client.downloadKeysForUsers([user_id]);
-    const devices = Object.keys(device_keys[user_id] ?? {});
+    const devices = Object.keys(device_keys?.[user_id] ?? {});
     const asked = devices[0] ?? (await ownDevice(user_id)) ?? "NONE";
     const { one_time_keys } = await client.claimOneTimeKeys([[user_id, asked]]);
-    const claimed = Object.keys(one_time_keys[user_id]?.[asked] ?? {}).length > 0;
+    const claimed = Object.keys(one_time_keys?.[user_id]?.[asked] ?? {}).length > 0;
     return claimed === devices.length > 0 ? shown(claimed) : { code: `${devices.length} devices, claimed: ${claimed}` };
 }
 
@@ -154,7 +154,7 @@ async function ownDevice(user_id) {
     const owner = [...table.people.values()].find((person) => person.client && person.user_id === user_id);
     if (!owner) return undefined;
     const { device_keys } = await owner.client.downloadKeysForUsers([user_id]);
-    return Object.keys(device_keys[user_id] ?? {})[0];
+    return Object.keys(device_keys?.[user_id] ?? {})[0];
 }
 
 async function haveFile({ client }, { file }) {
