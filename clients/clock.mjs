@@ -1,39 +1,33 @@
-/**
- * A clock for one server, which a test moves: Debian's libfaketime, loaded into the server's process, reads how far it is ahead from a
- * file at each look. Only the time of day moves; how long something takes is measured as ever.
- */
-import { existsSync, readdirSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
+/** A clock for one server's process, which a test moves forward: clock.c, compiled and loaded into it, reads from a file how far. */
+import { execFile } from "node:child_process";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
-
-function findLibrary() {
-    const root = "/usr/lib";
-    const folders = existsSync(root) ? readdirSync(root).map((architecture) => join(root, architecture, "faketime")) : [];
-    return folders.map((folder) => join(folder, "libfaketime.so.1")).find((path) => existsSync(path));
-}
-
-/** Where the library is; undefined where it is not installed. */
-export const library = findLibrary();
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 export class MovedClock {
-    #file;
+    #path;
+    #library;
     #ahead_ms = 0;
 
     static async in(folder) {
         const clock = new MovedClock();
-        clock.#file = join(folder, "clock");
-        await clock.#write();
+        clock.#path = join(folder, "clock");
+        clock.#library = join(folder, "clock.so");
+        const source = fileURLToPath(new URL("clock.c", import.meta.url));
+        await promisify(execFile)("cc", ["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", clock.#library, source]);
+        await clock.#write("w");
         return clock;
     }
 
     /** What the server's process needs in its environment. */
     get environment() {
-        return { LD_PRELOAD: library, FAKETIME_TIMESTAMP_FILE: this.#file, FAKETIME_NO_CACHE: "1", FAKETIME_DONT_FAKE_MONOTONIC: "1" };
+        return { LD_PRELOAD: this.#library, MOVED_CLOCK: this.#path };
     }
 
     async advance(ms) {
         this.#ahead_ms += ms;
-        await this.#write();
+        await this.#write("r+");
     }
 
     /** The server's time. */
@@ -41,8 +35,10 @@ export class MovedClock {
         return Date.now() + this.#ahead_ms;
     }
 
-    async #write() {
-        await writeFile(`${this.#file}.new`, `+${this.#ahead_ms / 1_000}\n`);
-        await rename(`${this.#file}.new`, this.#file);
+    /** In place: the server has the file mapped. */
+    async #write(flags) {
+        const file = await open(this.#path, flags);
+        await file.write(Buffer.from(new BigInt64Array([BigInt(this.#ahead_ms)]).buffer), 0, 8, 0);
+        await file.close();
     }
 }

@@ -119,7 +119,10 @@ export class Homeserver {
                 await new Promise((resolve) => setTimeout(resolve, 50));
             }
         };
-        await within("the homeserver's start", answers());
+        await within("the homeserver's start", answers()).catch((error) => {
+            this.process.kill("SIGKILL");
+            throw error;
+        });
     }
 
     /** Ends the process as an operator does; its data stays. */
