@@ -1,14 +1,19 @@
 /** The real homeserver, and devices run by real clients, each in a process of its own. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import { Platform } from "../widget/demonstration/platform.mjs";
+import { MovedClock } from "./clock.mjs";
 
 /** How long anything may take: a machine that builds beside the tests takes its time. */
 const PATIENCE_MS = 120_000;
@@ -33,7 +38,7 @@ export async function within(what, promise) {
     }
 }
 
-async function freePort() {
+export async function freePort() {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address();
@@ -44,14 +49,60 @@ async function freePort() {
 
 /** The release binary on a data folder of its own. */
 export class Homeserver {
-    static async start() {
+    /**
+     * With more configuration than usual, as environment variables. `support`: an application service, not running, plays support.
+     * `moved`: the test moves its `clock`.
+     */
+    static async start({ support = false, moved = false, ...environment } = {}) {
         const server = new Homeserver();
         server.folder = await mkdtemp(join(tmpdir(), "vestibule-clients."));
+        server.environment = environment;
+        if (support) await server.registerSupport();
+        if (moved) {
+            server.clock = await MovedClock.in(server.folder);
+            Object.assign(environment, server.clock.environment);
+        }
         server.port = await freePort();
         server.url = `http://127.0.0.1:${server.port}`;
         server.names = 0;
         await server.run();
         return server;
+    }
+
+    get env() {
+        return {
+            ...process.env,
+            VESTIBULE_SERVER__NAME: "clients.test",
+            VESTIBULE_SERVER__LISTEN: `127.0.0.1:${this.port}`,
+            VESTIBULE_SERVER__DATA: join(this.folder, "data"),
+            VESTIBULE_SERVER__ROOT_KEY: join(this.folder, "root.key"),
+            VESTIBULE_SERVER__PUBLIC_URL: this.url,
+            VESTIBULE_REGISTRATION__OPEN: "true",
+            ...this.environment,
+        };
+    }
+
+    async registerSupport() {
+        const path = join(this.folder, "support.yaml");
+        this.supportToken = randomBytes(24).toString("hex");
+        const registration = {
+            id: "support",
+            url: null,
+            as_token: this.supportToken,
+            hs_token: randomBytes(24).toString("hex"),
+            sender_localpart: "support",
+            rate_limited: false,
+            namespaces: { users: [{ exclusive: true, regex: "@support:.*" }], rooms: [], aliases: [] },
+        };
+        await writeFile(path, JSON.stringify(registration)); // JSON is YAML
+        this.environment.VESTIBULE_APPSERVICES__REGISTRATIONS = JSON.stringify([path]);
+    }
+
+    /** The platform's back end, with a key of its own, which stays in `platformKey`. */
+    async platform() {
+        const { stdout } = await promisify(execFile)(process.env.VESTIBULE_BIN, ["--json", "keys", "create"], { env: this.env });
+        this.platformKey = JSON.parse(stdout).key;
+        return new Platform(this.url, this.platformKey);
     }
 
     async run() {
@@ -60,15 +111,7 @@ export class Homeserver {
         await once(log, "open");
         this.process = spawn(process.env.VESTIBULE_BIN, ["serve"], {
             stdio: ["ignore", log, log],
-            env: {
-                ...process.env,
-                VESTIBULE_SERVER__NAME: "clients.test",
-                VESTIBULE_SERVER__LISTEN: `127.0.0.1:${this.port}`,
-                VESTIBULE_SERVER__DATA: join(this.folder, "data"),
-                VESTIBULE_SERVER__ROOT_KEY: join(this.folder, "root.key"),
-                VESTIBULE_SERVER__PUBLIC_URL: this.url,
-                VESTIBULE_REGISTRATION__OPEN: "true",
-            },
+            env: this.env,
         });
         const answers = async () => {
             while (!(await fetch(`${this.url}/_matrix/client/versions`).then((response) => response.ok, () => false))) {
@@ -76,7 +119,10 @@ export class Homeserver {
                 await new Promise((resolve) => setTimeout(resolve, 50));
             }
         };
-        await within("the homeserver's start", answers());
+        await within("the homeserver's start", answers()).catch((error) => {
+            this.process.kill("SIGKILL");
+            throw error;
+        });
     }
 
     /** Ends the process as an operator does; its data stays. */
@@ -115,15 +161,27 @@ export class Homeserver {
     }
 }
 
+/** How an account of `Homeserver.account` logs in. */
+export const passwordLogin = (user) => ({ type: "m.login.password", identifier: { type: "m.id.user", user }, password: PASSWORD });
+
 /** A device of an account, run by a client of this kind. */
 export class Device {
     /** Logs in with a new device. `test` ends it. */
     static async login(test, server, kind, user) {
+        return Device.start(test, server, kind, "login", { user, password: PASSWORD });
+    }
+
+    /** The same for a user of the platform's, with what the platform has for their page. */
+    static async enter(test, server, kind, { login_token, recovery_key }) {
+        return Device.start(test, server, kind, "login_with_token", { login_token, recovery_key });
+    }
+
+    static async start(test, server, kind, verb, given) {
         const device = new Device(server, kind);
         device.store = join(server.folder, `${kind}-${(server.names += 1)}`);
         test.after(() => device.stop());
         device.spawn();
-        Object.assign(device, await device.call("login", { homeserver: server.url, user, password: PASSWORD, store: device.store }));
+        Object.assign(device, await device.call(verb, { homeserver: server.url, store: device.store, ...given }));
         return device;
     }
 

@@ -1,23 +1,11 @@
 /**
  * A device run by matrix-js-sdk with its Rust crypto. In Node its keys are in memory, so it starts anew with a new device.
- * One JSON object a line in, one a line out (README.md lists the verbs). The SDK is the widget's own installation.
+ * One JSON object a line in, one a line out (README.md lists the verbs).
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
-import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { pathToFileURL } from "node:url";
 
-// The SDK asks for Node 22; this is all that Node 20 lacks of what it uses.
-Promise.withResolvers ??= () => {
-    const parts = {};
-    parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-    return parts;
-};
-
-const widget = createRequire(new URL("../../widget/package.json", import.meta.url));
-const load = (name) => import(pathToFileURL(widget.resolve(name)));
-const sdk = await load("matrix-js-sdk");
-const { VerificationPhase, VerificationRequestEvent, VerifierEvent, CryptoEvent, decodeRecoveryKey } = await load("matrix-js-sdk/lib/crypto-api/index.js");
+import { cryptoApi, sdk } from "./js_sdk.mjs";
 
 // Libraries print; only answers may stand on the real output.
 for (const level of ["log", "info", "debug", "warn", "trace"]) console[level] = console.error;
@@ -66,20 +54,28 @@ function until(emitter, events, look) {
 }
 
 const { ClientEvent, MatrixEventEvent, RoomEvent, RoomStateEvent } = sdk;
+const { VerificationPhase, VerificationRequestEvent, VerifierEvent, CryptoEvent, decodeRecoveryKey } = cryptoApi;
 
 class Driver {
     recoveryKey;
     request;
 
     async login({ homeserver, user, password }) {
-        const entering = sdk.createClient({ baseUrl: homeserver });
-        const answer = await entering.loginRequest({
-            type: "m.login.password",
-            identifier: { type: "m.id.user", user },
-            password,
-            initial_device_display_name: "js-sdk",
-        });
         this.password = password;
+        const identifier = { type: "m.id.user", user };
+        return this.enter(homeserver, { type: "m.login.password", identifier, password });
+    }
+
+    /** As a page does that the platform has given these. The identity is there: this device is signed by it. */
+    async login_with_token({ homeserver, login_token, recovery_key }) {
+        const entered = await this.enter(homeserver, { type: "m.login.token", token: login_token });
+        await this.use_recovery_key({ recovery_key });
+        return entered;
+    }
+
+    async enter(homeserver, how) {
+        const entering = sdk.createClient({ baseUrl: homeserver });
+        const answer = await entering.loginRequest({ ...how, initial_device_display_name: "js-sdk" });
         this.client = sdk.createClient({
             baseUrl: homeserver,
             userId: answer.user_id,
@@ -219,6 +215,40 @@ class Driver {
             return status?.isVerified() && { verified: true };
         };
         return until(this.client, [CryptoEvent.DevicesUpdated, CryptoEvent.UserTrustStatusChanged, CryptoEvent.KeysChanged, ClientEvent.Sync], look);
+    }
+
+    /** Takes what was sent while no device of this user was there. A pinned device answers 403: its keys are in by then. */
+    async rehydrate() {
+        await this.crypto.startDehydration().catch((error) => {
+            if (error.errcode !== "M_FORBIDDEN") throw error;
+        });
+        return {};
+    }
+
+    /** What Element's shields are made of: whom this device takes another user for, and each of their devices. */
+    async trust_of({ user_id }) {
+        const devices = (await this.crypto.getUserDeviceInfo([user_id], true)).get(user_id);
+        const user = await this.crypto.getUserVerificationStatus(user_id);
+        const signed = {};
+        for (const [device_id, device] of devices) {
+            const status = await this.crypto.getDeviceVerificationStatus(user_id, device_id);
+            signed[device_id] = { signed_by_owner: status.signedByOwner, dehydrated: device.dehydrated };
+        }
+        return { known: user.known, needs_approval: user.needsUserApproval, devices: signed };
+    }
+
+    /** The shield of a message: colour 0 and no reason is none. */
+    async shield_of({ room_id, event_id }) {
+        const event = this.client.getRoom(room_id).findEventById(event_id);
+        const { shieldColour, shieldReason } = await this.crypto.getEncryptionInfoForEvent(event);
+        return { colour: shieldColour, reason: shieldReason };
+    }
+
+    /** Waits for the newest message with this text. */
+    async find_text({ room_id, text }) {
+        const find = () => this.client.getRoom(room_id)?.getLiveTimeline().getEvents().findLast((event) => event.getContent().body === text);
+        const event = await until(this.client, [RoomEvent.Timeline, MatrixEventEvent.Decrypted], find);
+        return { event_id: event.getId() };
     }
 
     // Verification by emoji (SAS).

@@ -1,4 +1,4 @@
-/** Vestibule's platform API, as far as the demonstration uses it. */
+/** Vestibule's platform API, as far as the demonstration and the tests beside it use it. */
 
 /** How long the homeserver may take to start. */
 const START_MS_MAX = 60_000;
@@ -25,11 +25,12 @@ export class Platform {
         return this.#request("PUT", `/organizations/${encodeURIComponent(organization)}`, { name });
     }
 
-    putAccount(organization, account, name) {
+    /** `settings`: `chat_enabled`, `upload_per_day`. */
+    putAccount(organization, account, name, settings = {}) {
         return this.#request(
             "PUT",
             `/organizations/${encodeURIComponent(organization)}/accounts/${encodeURIComponent(account)}`,
-            { name },
+            { name, ...settings },
         );
     }
 
@@ -41,6 +42,10 @@ export class Platform {
     /** Answers `{invitees: [{id, user_id, recovery_key}]}`; the keys only the first time. */
     putSession(session, { host, invitees, ends_at }) {
         return this.#request("PUT", `/sessions/${encodeURIComponent(session)}`, { host, invitees, ends_at });
+    }
+
+    endSession(session) {
+        return this.#request("POST", `/sessions/${encodeURIComponent(session)}/end`);
     }
 
     createLoginToken(user_id) {

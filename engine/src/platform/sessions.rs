@@ -181,6 +181,8 @@ fn put_invitee(
             let moved = known != Some(&row);
             if moved {
                 put_participant(draft, &row);
+                // An open page shows who the host is: see `policy::chat_state`.
+                draft.wake(&row.user_id);
             }
             Ok(renamed || moved)
         }

@@ -9,7 +9,7 @@ use crate::{
     Reject,
     account::{self, Credentials, DeviceChoice, Login, LoginProof, NewAccountData, NewDevice, NewTokens, Secret},
     keys::{self, Identity, PutDehydratedDevice},
-    tables,
+    policy, tables,
     testing::{World, key_pair, public_key, signed, signing_key},
 };
 
@@ -287,6 +287,23 @@ fn an_end_may_move_while_the_session_lasts() {
     session_until(&world, "s", "ada", &["pat"], world.now()).expect("over now");
     assert_eq!(authenticate(&world, "pat's"), Err(Reject::UnknownToken { soft_logout: false }));
     assert_eq!(world.read(|cx| due_sessions(cx, 10)).expect("reads"), ["s"]);
+}
+
+#[test]
+fn an_open_page_is_told_when_its_session_moves() {
+    let world = clinic();
+    put_host_named(&world, "bob", "acme", "North", "Bob").expect("a host");
+    session(&world, "s", "ada", &["pat"]).expect("a session");
+    let pat = user_id!("@pat:example.org");
+    let since = || world.read(|cx| policy::chat_state(cx, pat)).expect("reads").expect("a participant").since;
+    let made = since();
+    session(&world, "s", "ada", &["pat"]).expect("the same");
+    assert_eq!(since(), made);
+    session_until(&world, "s", "ada", &["pat"], world.now().plus_ms(7_200_000)).expect("longer");
+    let longer = since();
+    assert!(longer > made);
+    session_until(&world, "s", "bob", &["pat"], world.now().plus_ms(7_200_000)).expect("another host's");
+    assert!(since() > longer);
 }
 
 #[test]

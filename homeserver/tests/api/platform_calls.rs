@@ -160,7 +160,11 @@ async fn a_session_that_moves_keeps_or_ends_its_chats() {
     let host = platform.page(&json!(host.user_id)).await;
     pat.send(&room, "still here").await;
     // To a colleague: the chat with the host before ends, one with the new host can begin.
+    let before = pat.get("/_matrix/client/v3/sync").await.ok();
     put("bob", 3_600_000).await.ok();
+    let since = before["next_batch"].as_str().expect("a token");
+    let told = pat.get(&format!("/_matrix/client/v3/sync?since={since}")).await.ok();
+    assert!(told["account_data"].to_string().contains("org.vestibule.chat"), "its page asks anew who the host is: {told}");
     let refused = pat
         .put(
             &format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/late"),

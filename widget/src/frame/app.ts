@@ -78,9 +78,10 @@ export class App implements PageListener {
         untracked(() => {
             this.desk.value?.close();
             const me = this.session.me.value;
+            const about = me && computed(() => this.session.me.value ?? me);
             const desk =
-                connection && me
-                    ? new Desk(connection.client, connection.login, me, this.session.clock, this.session.keysReady)
+                connection && about
+                    ? new Desk(connection.client, connection.login, about, this.session.clock, this.session.keysReady)
                     : undefined;
             this.desk.value = desk;
             this.support.value = desk && me?.support ? new Support(desk) : undefined;

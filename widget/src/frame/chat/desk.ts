@@ -61,7 +61,7 @@ export class Desk {
     constructor(
         readonly client: MatrixClient,
         readonly login: Login,
-        readonly me: Me,
+        private readonly about: ReadonlySignal<Me>,
         readonly clock: Clock,
         /** Whether the keys of everything sent before are in. */
         readonly keysReady: ReadonlySignal<boolean>,
@@ -80,6 +80,10 @@ export class Desk {
             RoomMemberEvent.Name,
         ] as const)
             client.on(event, refresh);
+        client.on(RoomEvent.MyMembership, (room, membership) => {
+            // Taken out of the chat: there is nothing more to be said in it.
+            if (membership !== "join" && this.open.value?.room === room) this.hide();
+        });
         client.on(RoomEvent.Timeline, (event, room, toStart, removed, data) => {
             this.schedule();
             if (room && !toStart && !removed && data.liveEvent) this.announce(event, room);
@@ -93,6 +97,11 @@ export class Desk {
             clock.now.subscribe(() => this.build()),
             this.dropExpiredFiles(),
         );
+    }
+
+    /** Who we are: it changes when the platform moves the session, or switches chat on or off. */
+    get me(): Me {
+        return this.about.value;
     }
 
     /** The people of the last chats, latest first, each once. */

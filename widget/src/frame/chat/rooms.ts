@@ -20,6 +20,11 @@ export function others(room: Room, own: string): Contact[] {
     return shown.map((member) => ({ user_id: member.userId, name: member.rawDisplayName || localpart(member.userId) }));
 }
 
+/** Whether all the others have left: nobody would read what is written. */
+export function isDeserted(room: Room, own: string): boolean {
+    return !room.getMembers().some((member) => member.userId !== own && isPresent(member));
+}
+
 /** The name shown for a room: its own, or its people's. */
 export function title(room: Room, own: string): string {
     const name = room.currentState.getStateEvents(EventType.RoomName, "")?.getContent<{ name?: string }>().name;

@@ -166,7 +166,16 @@ export class Session {
     private onAccountData(event: MatrixEvent): void {
         const me = this.me.value;
         const enabled: unknown = event.getType() === CHAT ? event.getContent()["enabled"] : undefined;
-        if (me && typeof enabled === "boolean" && enabled !== me.chat_enabled) this.me.value = { ...me, chat_enabled: enabled };
+        if (!me || typeof enabled !== "boolean") return;
+        if (enabled !== me.chat_enabled) this.me.value = { ...me, chat_enabled: enabled };
+        // It also comes when the session has moved, to another host or another time.
+        if (this.connection.value) void this.askAgain(this.connection.value);
+    }
+
+    /** Who we are may have changed. If the server can't be asked now, the next start asks. */
+    private async askAgain(connection: Connection): Promise<void> {
+        const me = await fetchMe(connection.login, this.clock).catch(() => undefined);
+        if (me && this.connection.value === connection) this.me.value = me;
     }
 
     private onSync(state: SyncState): void {
