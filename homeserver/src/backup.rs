@@ -184,7 +184,7 @@ fn clear(folder: &Path) -> Result<(), BackupError> {
 }
 
 /// Whether `path` is `folder` or in it, whatever the two are called.
-fn is_inside(path: &Path, folder: &Path) -> bool {
+pub(crate) fn is_inside(path: &Path, folder: &Path) -> bool {
     let real = |path: &Path| {
         path.ancestors().find_map(|above| {
             let rest = path.strip_prefix(above).ok()?;
