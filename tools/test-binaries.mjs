@@ -13,7 +13,7 @@ function partOf(folder, target) {
     const integration = target.kind.includes("test");
     if (/\/(bridge|appservice)$/.test(folder)) return "bridge";
     if (folder.endsWith("/journal")) return "journal";
-    if (integration && folder.endsWith("/homeserver")) return target.name === "crash" ? "crash" : "server";
+    if (integration && folder.endsWith("/homeserver")) return ["crash", "s3"].includes(target.name) ? target.name : "server";
     return "unit";
 }
 

@@ -1,12 +1,13 @@
 //! Backups: a consistent copy of the journal and the files, without the keys of epochs (`docs/decisions/0017-backups-hold-no-epoch-keys.md`).
 //!
 //! ```text
-//! <folder>/current/   about.json, keyring (the key of lasting rows, wrapped by the root key), journal/, media/
+//! <folder>/current/   about.json, keyring (the key of lasting rows, wrapped by the root key), journal/, media/ (unless in a bucket)
 //! <folder>/incoming/  the next one, until it is whole
 //! <folder>/old/       the one before, for the moment in which the two change places
 //! ```
 //!
-//! Files that are never written twice (those of tables, uploads) are linked from the backup before: each costs what is new.
+//! Files that are never written twice (those of tables, uploads) are linked from the backup before: each costs what is new. Uploads
+//! in a bucket stay there: a backup says in which.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -17,6 +18,7 @@ use journal::{Keyring, RootKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::media::Home;
 
 /// The form of a backup.
 const VERSION: u32 = 1;
@@ -36,6 +38,9 @@ pub struct About {
     pub bytes: u64,
     /// Bytes that were copied: the rest is shared with the backup before.
     pub copied: u64,
+    /// The bucket that the uploaded files are in, if they are in one: they are not in the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<String>,
 }
 
 /// Why a backup cannot be made or used. Its text is a sentence for the operator.
@@ -71,8 +76,11 @@ fn wrong(path: &Path, problem: impl Into<String>) -> BackupError {
 /// [`BackupError`]; the backup before is whole then.
 pub fn backup(app: &App, folder: &Path, progress: &dyn Fn(String)) -> Result<About, BackupError> {
     let data = &app.config.server.data;
-    let media = app.config.media_store();
-    if is_inside(folder, data) || is_inside(folder, &media) {
+    let (media, bucket) = match app.media.home() {
+        Home::Folder(media) => (Some(media), None),
+        Home::Bucket(uri) => (None, Some(uri.clone())),
+    };
+    if is_inside(folder, data) || media.is_some_and(|media| is_inside(folder, media)) {
         return Err(wrong(folder, "a backup must lie outside the data folder and the folder for files"));
     }
     fs::create_dir_all(folder).map_err(at(folder))?;
@@ -89,14 +97,15 @@ pub fn backup(app: &App, folder: &Path, progress: &dyn Fn(String)) -> Result<Abo
     app.journal.scrub_lasting(made)?;
     app.journal.checkpoint(&checkpoint)?;
     let mut mirror = Mirror { progress, files: 0, bytes: 0, copied: 0 };
-    let copied = mirror
-        .folder(&checkpoint, &incoming.join("journal"), Some(&current.join("journal")))
-        .and_then(|()| mirror.folder(&media, &incoming.join("media"), Some(&current.join("media"))));
+    let mut copied = mirror.folder(&checkpoint, &incoming.join("journal"), Some(&current.join("journal")));
+    if let Some(media) = media {
+        copied = copied.and_then(|()| mirror.folder(media, &incoming.join("media"), Some(&current.join("media"))));
+    }
     clear(&checkpoint)?;
     copied?;
     app.journal.sealer().keyring().copy_without_epochs(&incoming.join("keyring"))?;
     let Mirror { files, bytes, copied, .. } = mirror;
-    let about = About { version: VERSION, server: app.server.name.to_string(), made, files, bytes, copied };
+    let about = About { version: VERSION, server: app.server.name.to_string(), made, files, bytes, copied, bucket };
     let text = serde_json::to_vec_pretty(&about).map_err(|error| wrong(&incoming, error.to_string()))?;
     write_synced(&incoming.join("about.json"), &text)?;
     sync_folder(&incoming)?;
@@ -116,7 +125,7 @@ pub fn backup(app: &App, folder: &Path, progress: &dyn Fn(String)) -> Result<Abo
 /// # Errors
 /// [`BackupError`]; the data folder has no journal then.
 pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dyn Fn(String)) -> Result<About, BackupError> {
-    let (data, media) = (&config.server.data, config.media_store());
+    let data = &config.server.data;
     let (current, old) = (folder.join("current"), folder.join("old"));
     settle(&current, &old)?;
     let about = about(&current)?;
@@ -146,7 +155,18 @@ pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dy
     let incoming = data.join("journal.restoring");
     clear(&incoming)?;
     mirror.folder(&current.join("journal"), &incoming, None)?;
-    mirror.folder(&current.join("media"), &media, None)?;
+    match (&about.bucket, &config.media.s3) {
+        (None, None) => mirror.folder(&current.join("media"), &config.media_store(), None)?,
+        (Some(uri), Some(_)) => progress(format!("uploaded files are where they were: in {uri}")),
+        (Some(uri), None) => progress(format!("uploaded files are in {uri}: nobody finds them until [media.s3] names it")),
+        (None, Some(_)) => {
+            let saved = current.join("media");
+            progress(format!(
+                "nobody finds the uploaded files until what is in {} is copied to the bucket",
+                saved.display()
+            ));
+        }
+    }
     if !keyring.exists() {
         saved.copy_without_epochs(&keyring)?;
     }

@@ -1,9 +1,12 @@
-//! Proving that something is gone: every file of the data folder, and of backups, is searched as it is, and every sealed value in it,
-//! deleted and replaced ones too, is opened with every key that exists and searched then.
+//! Proving that something is gone: every file of the data folder and of backups, and every object of the bucket if files are in one,
+//! is searched as it is, and every sealed value in it, deleted and replaced ones too, is opened with every key that exists and
+//! searched then.
+
+mod needle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use engine::media::FileKey;
@@ -11,15 +14,13 @@ use engine::tables::{KeptMediaRow, MediaRow};
 use journal::rocks::RocksJournal;
 use journal::{ClassTable, Epoch, Timestamp, Trace, Tracer, log_records};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::media::seal::{CHUNK_BYTES, Chunks, last_chunk, sealed_range};
+use crate::media::seal::{Chunks, SEALED_BYTES, last_chunk};
+use crate::media::{Home, MediaStore};
+use needle::{Needle, Window, first_json};
 
 /// Places that one report names; more are counted only.
 const FOUND_MAX: usize = 100;
-
-/// Bytes of a file searched at once where it need not be held whole.
-const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 
 /// What is looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +39,8 @@ pub enum What {
 pub struct Places {
     /// The data folder.
     pub data: PathBuf,
-    /// The folder for files, which may be elsewhere.
-    pub media: PathBuf,
+    /// The files, in a folder that may be elsewhere, or in a bucket.
+    pub media: MediaStore,
     /// Backups.
     pub backups: Vec<PathBuf>,
 }
@@ -104,7 +105,8 @@ pub enum ProveError {
     Question(&'static str),
 }
 
-/// Looks everywhere. It blocks for as long as it takes to read all of it.
+/// Looks everywhere. It blocks for as long as it takes to read all of it; files in a bucket are waited for, so that it has to be a
+/// thread that may.
 ///
 /// # Errors
 /// [`ProveError`] for a folder that cannot be read, or a question that finds everything.
@@ -119,118 +121,73 @@ pub fn prove(journal: &RocksJournal, what: &What, places: &Places, progress: &dy
     };
     search.report.keys = search.tracer.keys();
     let mut roots = vec![places.data.clone()];
-    if !places.media.starts_with(&places.data) {
-        roots.push(places.media.clone());
+    if let Home::Folder(folder) = places.media.home()
+        && !folder.starts_with(&places.data)
+    {
+        roots.push(folder.clone());
     }
     roots.extend(places.backups.iter().cloned());
-    let mut objects = Vec::new();
+    let mut uploads = Vec::new();
     for root in &roots {
         progress(format!("looking through {}", root.display()));
-        let mut seen = BTreeSet::new();
-        // Files come and go while a server runs: until no new one has come.
-        loop {
-            let mut new: Vec<_> = files(root)?.into_iter().filter(|file| !seen.contains(file)).collect();
-            if new.is_empty() {
-                break;
-            }
-            new.sort();
-            for file in new {
-                if is_object(&file) {
-                    objects.push(file.clone());
+        each_new(
+            || files(root),
+            |file| {
+                if is_object(file) {
+                    uploads.push(file.clone());
+                    return Ok(());
                 }
-                search.file(&file)?;
-                seen.insert(file);
-                if search.report.files.is_multiple_of(100) {
-                    progress(format!("{} files, {} sealed values opened", search.report.files, search.report.values));
-                }
-            }
-        }
+                search.file(file)?;
+                search.tell(progress);
+                Ok(())
+            },
+        )?;
     }
-    progress(format!("opening {} uploaded files", objects.len()));
-    for object in &objects {
-        search.object(object)?;
+    // What opens them is in the files before.
+    progress(format!("opening {} uploaded files", uploads.len()));
+    for path in &uploads {
+        match File::open(path) {
+            // Expired meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            file => search.upload(path, file.map_err(|error| unread(path, error))?)?,
+        }
+        search.tell(progress);
+    }
+    if let Some(bucket) = places.media.bucket() {
+        progress(format!("looking through {}", bucket.uri()));
+        each_new(
+            || bucket.objects().map_err(|error| unread(Path::new(bucket.uri()), error)),
+            |(object, size)| {
+                search.upload(&bucket.name(object), bucket.read(object, *size))?;
+                search.tell(progress);
+                Ok(())
+            },
+        )?;
     }
     search.report.gone = search.report.times == 0;
     Ok(search.report)
 }
 
-/// What to look for, in the forms in which it may stand.
-struct Needle {
-    what: What,
-    /// In the open.
-    forms: Vec<Vec<u8>>,
-}
-
-impl Needle {
-    fn new(what: &What) -> Result<Self, ProveError> {
-        let text = match what {
-            What::Event(id) if !id.starts_with('$') => return Err(ProveError::Question("an event id starts with $")),
-            What::Media(uri) => uri.rsplit('/').next().unwrap_or_default(),
-            What::Event(text) | What::Text(text) => text.as_str(),
-        };
-        if text.len() < 4 {
-            return Err(ProveError::Question("four characters at least: fewer are found in any noise"));
+/// Goes through what is listed, again and again until nothing new has come: files come and go while a server runs.
+fn each_new<T: Ord>(
+    list: impl Fn() -> Result<Vec<T>, ProveError>,
+    mut each: impl FnMut(&T) -> Result<(), ProveError>,
+) -> Result<(), ProveError> {
+    let mut seen = BTreeSet::new();
+    loop {
+        let new: BTreeSet<T> = list()?.into_iter().filter(|item| !seen.contains(item)).collect();
+        if new.is_empty() {
+            return Ok(());
         }
-        let escaped = Value::from(text).to_string();
-        let escaped = escaped.trim_matches('"').as_bytes().to_vec();
-        let mut forms = vec![text.as_bytes().to_vec()];
-        if escaped != forms[0] {
-            forms.push(escaped);
+        for item in new {
+            each(&item)?;
+            seen.insert(item);
         }
-        Ok(Self { what: what.clone(), forms })
-    }
-
-    fn is_in(&self, bytes: &[u8]) -> bool {
-        self.forms.iter().any(|form| contains(bytes, form))
-    }
-
-    fn longest(&self) -> usize {
-        self.forms.iter().map(Vec::len).max().unwrap_or(0)
-    }
-
-    /// Whether an opened value holds what is looked for, or only names it.
-    fn judge(&self, value: &[u8]) -> Option<bool> {
-        if !self.is_in(value) {
-            return None;
-        }
-        Some(match &self.what {
-            What::Text(_) => true,
-            What::Event(id) => first_json::<Value>(value).is_some_and(|value| holds(&value, "event_id", id, "content")),
-            What::Media(uri) => {
-                let id = uri.rsplit('/').next().unwrap_or_default();
-                first_json::<Value>(value).is_some_and(|value| holds(&value, "media_id", id, "owner"))
-            }
-        })
     }
 }
 
-/// Whether some object in `value` has `key` = `id` and something under `beside`.
-fn holds(value: &Value, key: &str, id: &str, beside: &str) -> bool {
-    match value {
-        Value::Object(fields) => {
-            fields.get(key).and_then(Value::as_str) == Some(id) && fields.contains_key(beside)
-                || fields.values().any(|value| holds(value, key, id, beside))
-        }
-        Value::Array(values) => values.iter().any(|value| holds(value, key, id, beside)),
-        _ => false,
-    }
-}
-
-/// The value that the bytes begin with; what follows is noise.
-fn first_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()
-}
-
-fn contains(bytes: &[u8], needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return false };
-    let mut from = 0;
-    while let Some(at) = bytes.get(from..).and_then(|bytes| bytes.iter().position(|byte| byte == first)) {
-        from += at + 1;
-        if bytes.get(from..).is_some_and(|bytes| bytes.starts_with(rest)) {
-            return true;
-        }
-    }
-    false
+fn unread(path: &Path, error: impl std::fmt::Display) -> ProveError {
+    ProveError::File(path.to_owned(), error.to_string())
 }
 
 struct Search {
@@ -244,18 +201,14 @@ struct Search {
 
 impl Search {
     fn file(&mut self, path: &Path) -> Result<(), ProveError> {
-        let failed = |error: std::io::Error| ProveError::File(path.to_owned(), error.to_string());
         let mut file = match File::open(path) {
             // It has gone meanwhile, and what was in it is in another one.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            opened => opened.map_err(failed)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            opened => opened.map_err(|error| unread(path, error))?,
         };
         self.report.files += 1;
-        if is_object(path) {
-            return self.windows(path, &mut file).map_err(failed);
-        }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        file.read_to_end(&mut bytes).map_err(|error| unread(path, error))?;
         self.report.bytes += bytes.len() as u64;
         if self.needle.is_in(&bytes) {
             self.found(path, How::Open, None);
@@ -277,8 +230,7 @@ impl Search {
             }
             note_file_key(keys, trace);
         };
-        let opened =
-            self.tracer.trace(&bytes, &mut each).map_err(|error| ProveError::File(path.to_owned(), error.to_string()))?;
+        let opened = self.tracer.trace(&bytes, &mut each).map_err(|error| unread(path, error))?;
         self.report.values += opened;
         self.report.mentions += mentions;
         for epoch in holding {
@@ -287,51 +239,45 @@ impl Search {
         Ok(())
     }
 
-    /// An uploaded file as it is, without holding it.
-    fn windows(&mut self, path: &Path, file: &mut File) -> std::io::Result<()> {
-        let (mut window, overlap) = (Vec::new(), self.needle.longest());
-        loop {
-            let kept = window.len().saturating_sub(overlap);
-            window.drain(..kept);
-            let read = file.by_ref().take(WINDOW_BYTES as u64).read_to_end(&mut window)?;
-            self.report.bytes += read as u64;
-            if read == 0 {
-                return Ok(());
+    /// An uploaded file, a chunk at a time: as it is, and opened if some value still has its key.
+    fn upload(&mut self, path: &Path, mut sealed: impl Read) -> Result<(), ProveError> {
+        self.report.files += 1;
+        let known = object_name(path).and_then(|name| self.keys.get(&name)).cloned();
+        match known {
+            Some(_) => self.report.media_opened += 1,
+            None => self.report.media_noise += 1,
+        }
+        // An id is nowhere in a file.
+        let known = known.filter(|_| matches!(self.needle.what, What::Text(_)));
+        let mut opening = known.map(|(key, size, epoch)| (Chunks::new(&key), last_chunk(size), epoch));
+        let (mut open, mut plain) = (Window::default(), Window::default());
+        for number in 0.. {
+            let mut chunk = Vec::with_capacity(SEALED_BYTES);
+            match sealed.by_ref().take(SEALED_BYTES as u64).read_to_end(&mut chunk) {
+                Ok(0) => break,
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                read => self.report.bytes += read.map_err(|error| unread(path, error))? as u64,
             }
-            if self.needle.is_in(&window) {
+            if open.shows(&self.needle, &chunk) {
                 self.found(path, How::Open, None);
             }
-        }
-    }
-
-    /// An uploaded file, opened if some value still has its key.
-    fn object(&mut self, path: &Path) -> Result<(), ProveError> {
-        let Some((key, size, epoch)) = object_name(path).and_then(|name| self.keys.get(&name)).cloned() else {
-            self.report.media_noise += 1;
-            return Ok(());
-        };
-        let Ok(bytes) = std::fs::File::open(path) else { return Ok(()) };
-        self.report.media_opened += 1;
-        if !matches!(self.needle.what, What::Text(_)) {
-            return Ok(());
-        }
-        let (chunks, mut plain, overlap) = (Chunks::new(&key), Vec::new(), self.needle.longest());
-        let mut reader = std::io::BufReader::with_capacity(CHUNK_BYTES, bytes);
-        for number in 0..=last_chunk(size) {
-            let range = sealed_range(size, number);
-            let mut sealed = Vec::new();
-            let read = reader.by_ref().take(range.end - range.start).read_to_end(&mut sealed);
-            read.map_err(|error| ProveError::File(path.to_owned(), error.to_string()))?;
-            let Ok(opened) = chunks.open(number, number == last_chunk(size), &sealed) else { break };
-            let kept = plain.len().saturating_sub(overlap);
-            plain.drain(..kept);
-            plain.extend_from_slice(&opened);
-            if self.needle.is_in(&plain) {
-                self.found(path, How::Media, epoch);
-                break;
+            let Some((chunks, last, epoch)) = &opening else { continue };
+            match chunks.open(number, number == *last, &chunk) {
+                Ok(bytes) if !plain.shows(&self.needle, &bytes) => {}
+                Ok(_) => {
+                    self.found(path, How::Media, *epoch);
+                    opening = None;
+                }
+                Err(_) => opening = None,
             }
         }
         Ok(())
+    }
+
+    fn tell(&self, progress: &dyn Fn(String)) {
+        if self.report.files.is_multiple_of(100) {
+            progress(format!("{} files, {} sealed values opened", self.report.files, self.report.values));
+        }
     }
 
     fn found(&mut self, file: &Path, how: How, epoch: Option<Epoch>) {
@@ -370,14 +316,13 @@ fn is_object(path: &Path) -> bool {
 
 /// All files under `folder`.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, ProveError> {
-    let failed = |error: std::io::Error| ProveError::File(folder.to_owned(), error.to_string());
     let mut found = Vec::new();
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-        entries => entries.map_err(failed)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+        entries => entries.map_err(|error| unread(folder, error))?,
     };
     for entry in entries {
-        let entry = entry.map_err(failed)?;
+        let entry = entry.map_err(|error| unread(folder, error))?;
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
             found.extend(files(&entry.path())?);

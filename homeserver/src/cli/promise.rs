@@ -152,13 +152,18 @@ pub fn for_people(order: &PromiseOrder, answer: &Value) -> String {
             "{id} is erased: from every answer, and from the journal's files. Backups made before still hold what lasts of it (names, \
              membership); run `vestibule backup` again.\n"
         ),
-        PromiseOrder::Backup { folder } => format!(
-            "{}: {} files, {} MB, of which {} MB were copied now\n",
-            folder.display(),
-            answer["files"],
-            answer["bytes"].as_u64().unwrap_or_default() / 1_000_000,
-            answer["copied"].as_u64().unwrap_or_default() / 1_000_000
-        ),
+        PromiseOrder::Backup { folder } => {
+            let megabytes = |what: &str| answer[what].as_u64().unwrap_or_default() / 1_000_000;
+            let bucket = answer["bucket"].as_str();
+            format!(
+                "{}: {} files, {} MB, of which {} MB were copied now\n{}",
+                folder.display(),
+                answer["files"],
+                megabytes("bytes"),
+                megabytes("copied"),
+                bucket.map_or_else(String::new, |uri| format!("uploaded files are not in it: they stay in {uri}\n"))
+            )
+        }
         PromiseOrder::RotateRootKey { .. } => format!(
             "the new root key is in {}; keep a copy apart from copies of the data folder. The old one opens nothing any more, except \
              backups made before: run `vestibule backup` again.\n",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use engine::media::{self, CompleteUpload, Media, StoredFile};
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use journal::Timestamp;
@@ -221,7 +221,10 @@ async fn download(app: App, request: RawRequest) -> Answer {
         Some(request.param("file_name")).filter(|name| !name.is_empty()).map(short).or_else(|| file.file_name.clone());
     let length = range.end - range.start;
     let content_range = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
-    let bytes = app.media.read(&file, range, expires).inspect_err(|error| {
+    let mut bytes = app.media.read(&file, range, expires);
+    // The first bytes come before the answer: that they cannot be had is told by its status.
+    let first = bytes.try_next().await?;
+    let bytes = stream::iter(first.map(Ok)).chain(bytes).inspect_err(|error| {
         tracing::warn!(%error, "a download was cut off");
     });
     let mut response = Response::new(Body::from_stream(bytes));
@@ -362,12 +365,11 @@ fn range_not_satisfiable(size: u64) -> Response {
 impl From<store::StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Expired => engine::Reject::not_found("there is no such file (any more)").into(),
-            StoreError::Ending => Self::unavailable(error),
-            StoreError::Store(object_store::Error::NotFound { .. }) => {
+            StoreError::Expired | StoreError::Store(object_store::Error::NotFound { .. }) => {
                 engine::Reject::not_found("there is no such file (any more)").into()
             }
-            error => Self::internal(error),
+            StoreError::Seal(_) => Self::internal(error),
+            error => Self::unavailable(error),
         }
     }
 }

@@ -132,7 +132,7 @@ async fn prove(app: &App, what: What, backups: Vec<PathBuf>, progress: &Progress
     if let Some(missing) = backups.iter().find(|folder| !folder.is_dir()) {
         return Err(told(format!("{} is no folder", missing.display())));
     }
-    let places = Places { data: app.config.server.data.clone(), media: app.config.media_store(), backups };
+    let places = Places { data: app.config.server.data.clone(), media: app.media.clone(), backups };
     let (journal, progress) = (app.journal.clone(), progress.clone());
     let proved = tokio::task::spawn_blocking(move || prove::prove(&journal, &what, &places, &*progress)).await;
     let report = proved.map_err(ApiError::internal)?.map_err(told)?;

@@ -5,5 +5,5 @@ pub mod seal;
 pub mod store;
 pub mod thumbnail;
 
-pub use place::Place;
+pub use place::{Home, Place};
 pub use store::{MediaStore, StoreError};

@@ -1,22 +1,29 @@
 //! The object store: sealed files under random names, in one folder per slot of time, so that what has expired is found by its
 //! folder's name alone.
 
+mod bucket;
+mod upload;
+
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use engine::class;
-use engine::media::{FileKey, StoredFile};
+use engine::media::StoredFile;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use journal::{ClassTable, Epoch, Timestamp};
+use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+
+pub use bucket::Bucket;
+pub use upload::{Finished, Upload};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
-use crate::media::place::{INCOMING, Place};
+use crate::media::place::{Home, INCOMING, Place};
 use crate::media::seal::{CHUNK_BYTES, Chunks, SealError, last_chunk, sealed_range};
 use crate::tasks::Tasks;
 
@@ -32,6 +39,17 @@ pub enum StoreError {
     /// The object store.
     #[error("the object store: {0}")]
     Store(#[from] object_store::Error),
+    /// The object store, which does not take what is written.
+    #[error("the object store takes no files: {0}")]
+    Write(#[source] object_store::Error),
+    /// A bucket.
+    #[error("files cannot be kept in {uri} ([media.s3]): {problem}")]
+    Bucket {
+        /// Which.
+        uri: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The folder.
     #[error("the folder for files: {0}")]
     Folder(#[from] std::io::Error),
@@ -51,13 +69,14 @@ pub enum StoreError {
 pub struct MediaStore(Arc<Inner>);
 
 struct Inner {
-    objects: Arc<dyn ObjectStore>,
-    part_bytes: usize,
+    place: Place,
     classes: ClassTable,
     clock: Clock,
     entropy: Entropy,
     tasks: Tasks,
     uploads: Arc<Semaphore>,
+    /// Uploads that are under way, by where they lie meanwhile.
+    incoming: Mutex<BTreeSet<Path>>,
 }
 
 impl std::fmt::Debug for MediaStore {
@@ -78,38 +97,16 @@ impl MediaStore {
         entropy: Entropy,
         tasks: Tasks,
     ) -> Result<Self, StoreError> {
-        let Place { objects, part_bytes } = place;
-        let left: Vec<_> = objects.list(Some(&Path::from(INCOMING))).try_collect().await?;
-        for file in left {
-            objects.delete(&file.location).await?;
-        }
-        let uploads = Arc::new(Semaphore::new(UPLOADS_BYTES_MAX / part_bytes));
-        Ok(Self(Arc::new(Inner { objects, part_bytes, classes, clock, entropy, tasks, uploads })))
+        place.settle().await?;
+        let uploads = Arc::new(Semaphore::new(UPLOADS_BYTES_MAX / place.part_bytes));
+        let incoming = Mutex::default();
+        Ok(Self(Arc::new(Inner { place, classes, clock, entropy, tasks, uploads, incoming })))
     }
 
-    /// Begins an upload; waits while too many are under way. Dropped before its end, it leaves nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn begin(&self) -> Result<Upload, StoreError> {
-        let place = Arc::clone(&self.0.uploads).acquire_owned().await.map_err(|_| StoreError::Ending)?;
-        let name = self.0.entropy.id(32);
-        let incoming = Path::from_iter([INCOMING, &name]);
-        let parts = self.0.objects.put_multipart(&incoming).await?;
-        let key = FileKey::new(self.0.entropy.bytes());
-        Ok(Upload {
-            store: self.clone(),
-            name,
-            incoming,
-            parts,
-            chunks: Chunks::new(&key),
-            key,
-            plain: Vec::with_capacity(CHUNK_BYTES),
-            sealed: Vec::with_capacity(self.0.part_bytes + CHUNK_BYTES),
-            next_chunk: 0,
-            size: 0,
-            _place: place,
-        })
+    /// Where files are.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.0.place.home
     }
 
     /// The unsealed bytes `range` of a file, as they are read. Ends with an error at the moment that the file expires.
@@ -133,27 +130,25 @@ impl MediaStore {
         }))
     }
 
-    /// Removes the files of all slots that have ended at `now`, except those that `is_kept`. Answers how many.
+    /// Removes the files of all slots that have ended at `now`, except those that `is_kept`, and what is on its way in though nobody
+    /// sends it any more. Answers how many.
     ///
     /// # Errors
     /// [`StoreError::Store`]; what is left is removed by the next sweep.
     pub async fn sweep(&self, now: Timestamp, is_kept: impl Fn(&str) -> bool) -> Result<usize, StoreError> {
-        let folders = self.0.objects.list_with_delimiter(None).await?.common_prefixes;
+        let place = &self.0.place;
+        let folders = place.objects.list_with_delimiter(None).await?.common_prefixes;
         let mut removed = 0;
         for folder in folders {
-            let slot = folder.filename().and_then(|name| u32::from_str_radix(name, 16).ok());
-            let Some(slot) = slot else { continue };
-            if self.0.classes.ends_at(Epoch { class: class::MEDIA, slot }) > now {
+            let name = folder.filename().unwrap_or_default();
+            let slot = u32::from_str_radix(name, 16).ok();
+            let has_ended = slot.is_some_and(|slot| self.0.classes.ends_at(Epoch { class: class::MEDIA, slot }) <= now);
+            if !has_ended && name != INCOMING {
                 continue;
             }
-            let files: Vec<_> = self.0.objects.list(Some(&folder)).try_collect().await?;
-            for file in files {
-                if is_kept(file.location.as_ref()) {
-                    continue;
-                }
-                self.0.objects.delete(&file.location).await?;
-                removed += 1;
-            }
+            let files: Vec<_> = place.objects.list(Some(&folder)).map_ok(|file| file.location).try_collect().await?;
+            let is_over = |file: &Path| if has_ended { !is_kept(file.as_ref()) } else { !self.incoming().contains(file) };
+            removed += place.remove(files.into_iter().filter(is_over).collect()).await?;
         }
         Ok(removed)
     }
@@ -163,7 +158,7 @@ impl MediaStore {
     /// # Errors
     /// [`StoreError::Store`].
     pub async fn usage(&self) -> Result<(u64, u64), StoreError> {
-        let files = self.0.objects.list(None);
+        let files = self.0.place.objects.list(None);
         let add =
             |(files, bytes): (u64, u64), file: object_store::ObjectMeta| async move { Ok((files + 1, bytes + file.size)) };
         Ok(files.try_fold((0, 0), add).await?)
@@ -175,127 +170,14 @@ impl MediaStore {
     }
 
     async fn delete(&self, object: Path) {
-        if let Err(error) = self.0.objects.delete(&object).await {
+        if let Err(error) = self.0.place.remove(vec![object]).await {
             // Not readable by anybody: the key was dropped. The sweep removes it.
             tracing::warn!(%error, "cannot remove the bytes of an upload that was refused");
         }
     }
-}
 
-/// A file on its way in.
-pub struct Upload {
-    store: MediaStore,
-    name: String,
-    incoming: Path,
-    parts: Box<dyn MultipartUpload>,
-    chunks: Chunks,
-    key: FileKey,
-    /// Less than a chunk, or a full one of which is not yet known whether it is the last.
-    plain: Vec<u8>,
-    sealed: Vec<u8>,
-    next_chunk: u64,
-    size: u64,
-    _place: OwnedSemaphorePermit,
-}
-
-impl std::fmt::Debug for Upload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").field("size", &self.size).finish_non_exhaustive()
-    }
-}
-
-impl Upload {
-    /// Bytes so far.
-    #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Appends bytes.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the upload cannot go on then.
-    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
-        self.size += bytes.len() as u64;
-        while !bytes.is_empty() {
-            if self.plain.len() == CHUNK_BYTES {
-                self.seal_chunk(false)?;
-            }
-            let (head, tail) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.plain.len()));
-            self.plain.extend_from_slice(head);
-            bytes = tail;
-            if self.sealed.len() >= self.store.0.part_bytes {
-                self.write_part().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends the upload: all bytes are on disk when this answers.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is left of it then.
-    pub async fn finish(mut self) -> Result<Finished, StoreError> {
-        self.seal_chunk(true)?;
-        self.write_part().await?;
-        self.parts.complete().await?;
-        let Self { store, name, incoming, key, size, .. } = self;
-        let completed = store.0.clock.now();
-        // The folder of the slot in which the row's life begins, so that folder and row end together.
-        let slot = store.0.classes.epoch(class::MEDIA, completed).slot;
-        let object = Path::from_iter([format!("{slot:08x}"), name]);
-        if let Err(error) = store.0.objects.rename(&incoming, &object).await {
-            store.delete(incoming).await;
-            return Err(error.into());
-        }
-        Ok(Finished { store, object: Some(object), key, size, completed })
-    }
-
-    fn seal_chunk(&mut self, last: bool) -> Result<(), StoreError> {
-        let sealed = self.chunks.seal(self.next_chunk, last, &self.plain)?;
-        self.sealed.extend_from_slice(&sealed);
-        self.next_chunk += 1;
-        self.plain.clear();
-        Ok(())
-    }
-
-    async fn write_part(&mut self) -> Result<(), StoreError> {
-        let part = std::mem::replace(&mut self.sealed, Vec::with_capacity(self.store.0.part_bytes + CHUNK_BYTES));
-        Ok(self.parts.put_part(PutPayload::from(part)).await?)
-    }
-}
-
-/// A file that is on disk, but that no row knows of yet. Dropped without [`Finished::keep`], it is removed again.
-#[derive(Debug)]
-pub struct Finished {
-    store: MediaStore,
-    object: Option<Path>,
-    key: FileKey,
-    size: u64,
-    /// When the last byte was on disk.
-    pub completed: Timestamp,
-}
-
-impl Finished {
-    /// What the row has to say of it.
-    #[must_use]
-    pub fn file(&self, content_type: Option<String>, file_name: Option<String>) -> StoredFile {
-        let object = self.object.as_ref().map(ToString::to_string).unwrap_or_default();
-        StoredFile { object, key: self.key.clone(), size: self.size, content_type, file_name }
-    }
-
-    /// The row is on disk.
-    pub fn keep(mut self) {
-        self.object = None;
-    }
-}
-
-impl Drop for Finished {
-    fn drop(&mut self) {
-        if let Some(object) = self.object.take() {
-            let store = self.store.clone();
-            self.store.0.tasks.spawn(async move { store.delete(object).await });
-        }
+    fn incoming(&self) -> MutexGuard<'_, BTreeSet<Path>> {
+        self.0.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -323,7 +205,7 @@ impl Reading {
         let last = ((self.left.end - 1) / chunk_bytes).min(first + WINDOW_CHUNKS - 1);
         let sealed = sealed_range(self.size, first).start..sealed_range(self.size, last).end;
         let sealed_start = sealed.start;
-        let bytes = self.store.0.objects.get_range(&self.object, sealed).await?;
+        let bytes = self.store.0.place.objects.get_range(&self.object, sealed).await?;
         let mut plain = Vec::with_capacity(bytes.len());
         for number in first..=last {
             let range = sealed_range(self.size, number);

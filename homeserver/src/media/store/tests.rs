@@ -108,7 +108,6 @@ async fn what_is_interrupted_or_refused_leaves_nothing() {
     let mut interrupted = store.begin().await.expect("begins");
     interrupted.write(&content(3 * 1024 * 1024)).await.expect("writes");
     assert_eq!(files(folder.path()).len(), 1, "it was on its way");
-    interrupted.parts.abort().await.expect("aborts");
     drop(interrupted);
     drop(upload(&store, b"refused", 100).await);
     tasks.wait().await;
