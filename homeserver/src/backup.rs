@@ -1,4 +1,5 @@
-//! Backups: a consistent copy of the journal and the files, without the keys of epochs (`docs/decisions/0017-backups-hold-no-epoch-keys.md`).
+//! Backups: a consistent copy of the journal and the files, without the keys of epochs
+//! (`docs/decisions/0017-backups-hold-no-epoch-keys.md`).
 //!
 //! ```text
 //! <folder>/current/   about.json, keyring (the key of lasting rows, wrapped by the root key), journal/, media/ (unless in a bucket)

@@ -12,6 +12,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig};
 
 use crate::media::StoreError;
+use crate::media::store::first_line;
 
 /// Where uploads are while they last. Emptied at the start: what is there then will never be complete.
 pub(super) const INCOMING: &str = "incoming";
@@ -155,6 +156,6 @@ fn problem(error: &object_store::Error) -> String {
              allowed to list, read, write and delete"
                 .to_owned()
         }
-        error => error.to_string(),
+        error => first_line(error),
     }
 }

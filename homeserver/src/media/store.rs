@@ -37,11 +37,11 @@ const UPLOADS_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The object store.
-    #[error("the object store: {0}")]
+    #[error("the object store: {}", first_line(.0))]
     Store(#[from] object_store::Error),
     /// The object store, which does not take what is written.
-    #[error("the object store takes no files: {0}")]
-    Write(#[source] object_store::Error),
+    #[error("the object store takes no files: {}", first_line(.0))]
+    Write(object_store::Error),
     /// A bucket.
     #[error("files cannot be kept in {uri} ([media.s3]): {problem}")]
     Bucket {
@@ -62,6 +62,11 @@ pub enum StoreError {
     /// The server is shutting down.
     #[error("the server is ending")]
     Ending,
+}
+
+/// What an error says, without the pages that some services add to it.
+pub(super) fn first_line(error: &object_store::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The store of one server. Cheap to clone.
@@ -172,7 +177,7 @@ impl MediaStore {
     async fn delete(&self, object: Path) {
         if let Err(error) = self.0.place.remove(vec![object]).await {
             // Not readable by anybody: the key was dropped. The sweep removes it.
-            tracing::warn!(%error, "cannot remove the bytes of an upload that was refused");
+            tracing::warn!(error = first_line(&error), "cannot remove the bytes of an upload that was refused");
         }
     }
 

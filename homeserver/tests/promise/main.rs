@@ -11,7 +11,7 @@ mod canary;
 mod clocks;
 mod erase;
 mod kills;
-mod prove;
+mod proof;
 mod quota;
 mod root_key;
 
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Config, Span};
-use homeserver::prove::{Places, Report, What};
+use homeserver::prove::{self, Places, Report, What};
 use homeserver::workers::{backups, expiry};
 use support::Server;
 
@@ -41,7 +41,7 @@ pub fn short_lived(config: &mut Config) {
 /// Looks for `what` in every file of the server's data folder and of backups.
 pub fn look(server: &Server, what: What, backups: &[PathBuf]) -> Report {
     let places = Places { data: server.data(), media: server.app.media.clone(), backups: backups.to_vec() };
-    homeserver::prove::prove(&server.app.journal, &what, &places, &|_| ()).expect("reads")
+    prove::prove(&server.app.journal, &what, &places, &|_| ()).expect("reads")
 }
 
 /// All that the workers do now and then.

@@ -36,12 +36,10 @@ async fn a_proof_looks_through_the_bucket_and_an_erasure_empties_it() {
     assert!(found["until"].as_u64().is_some_and(|until| until > server.clock.now().as_ms()), "{report}");
     assert!(report["bytes"].as_u64().is_some_and(|bytes| bytes > 6_000_000), "{report}");
 
-    let stray = bucket.folder().join("00000000/stray");
-    std::fs::create_dir_all(stray.parent().expect("a folder")).expect("makes");
-    std::fs::write(&stray, "in the open: a stray word").expect("writes");
+    bucket.put("00000000/stray", "in the open: a stray word").await;
     let report = prove(&server, What::Text("a stray word".to_owned())).await;
     assert_eq!((&report["times"], &report["found"][0]["how"]), (&json!(1), &json!("open")), "{report}");
-    std::fs::remove_file(&stray).expect("removes");
+    bucket.delete("00000000/stray").await;
 
     ordered(&server, PromiseOrder::Erase(Target::User(ada.user_id.clone()))).await;
     assert_eq!(bucket.files().len(), 0);

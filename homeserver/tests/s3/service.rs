@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use config::{Config, S3};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Name;
+use object_store::{ObjectStoreExt as _, PutPayload};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -152,9 +155,27 @@ impl Bucket {
         std::fs::write(self.keys.path().join("secret"), SECRET_ACCESS_KEY).expect("writes");
     }
 
-    /// Where S3Proxy keeps the objects with the prefix.
-    pub fn folder(&self) -> PathBuf {
-        self.service.folder.path().join("buckets").join(&self.name).join(PREFIX)
+    /// Somebody else puts an object beside the server's own.
+    pub async fn put(&self, name: &str, text: &'static str) {
+        self.others().put(&Name::from(format!("{PREFIX}/{name}")), PutPayload::from(text)).await.expect("puts");
+    }
+
+    /// Somebody else deletes one.
+    pub async fn delete(&self, name: &str) {
+        self.others().delete(&Name::from(format!("{PREFIX}/{name}"))).await.expect("deletes");
+    }
+
+    fn others(&self) -> AmazonS3 {
+        AmazonS3Builder::new()
+            .with_endpoint(format!("http://{}", self.service.address))
+            .with_allow_http(true)
+            .with_disable_bulk_delete(true)
+            .with_bucket_name(&self.name)
+            .with_region("anywhere")
+            .with_access_key_id(ACCESS_KEY_ID)
+            .with_secret_access_key(SECRET_ACCESS_KEY)
+            .build()
+            .expect("a client")
     }
 
     /// All that is in the bucket, as S3Proxy keeps it: objects, and parts of uploads that are under way.

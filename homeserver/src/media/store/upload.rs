@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{MediaStore, StoreError};
+use super::{MediaStore, StoreError, first_line};
 use crate::media::place::INCOMING;
 use crate::media::seal::{CHUNK_BYTES, Chunks, SEALED_BYTES};
 
@@ -172,12 +172,15 @@ impl Drop for Incoming {
         }
         let (store, path, parts) = (self.store.clone(), self.path.clone(), self.parts.take());
         self.store.0.tasks.spawn(async move {
-            if let Some(mut parts) = parts
-                && let Err(error) = parts.abort().await
-            {
-                tracing::warn!(%error, "cannot take an upload back that was broken off");
+            if let Some(mut parts) = parts {
+                match parts.abort().await {
+                    // It was whole already.
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => {
+                        tracing::warn!(error = first_line(&error), "cannot take an upload back that was broken off");
+                    }
+                }
             }
-            // It may have been whole already.
             store.delete(path).await;
         });
     }
