@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use config::Config;
 use engine::account::{self, Authenticated, Credentials, Secret};
@@ -76,6 +76,8 @@ pub struct Resources {
     pub previews: Option<Previews>,
     /// The operator's root key, if it did not come from the file.
     pub given_root_key: Option<RootKey>,
+    /// Held while a backup is made: one at a time.
+    pub backing_up: Mutex<()>,
     /// How often one may ask; `None` when limits are off.
     pub rates: Option<Rates>,
 }

@@ -1,4 +1,5 @@
-//! Backups: a consistent copy of the journal and the files, without the keys of epochs (`docs/decisions/0017-backups-hold-no-epoch-keys.md`).
+//! Backups: a consistent copy of the journal and the files, without the keys of epochs
+//! (`docs/decisions/0017-backups-hold-no-epoch-keys.md`).
 //!
 //! ```text
 //! <folder>/current/   about.json, keyring (the key of lasting rows, wrapped by the root key), journal/, media/ (unless in a bucket)
@@ -12,6 +13,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::TryLockError;
 
 use config::Config;
 use journal::{Keyring, RootKey, Timestamp};
@@ -22,6 +24,12 @@ use crate::media::Home;
 
 /// The form of a backup.
 const VERSION: u32 = 1;
+
+/// In the data folder, while a backup is made: the journal's files, linked.
+const CHECKPOINT: &str = "checkpoint.tmp";
+
+/// In the data folder, while a backup is restored: the journal, until it is whole.
+const RESTORING: &str = "journal.restoring";
 
 /// What a backup says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +62,9 @@ pub enum BackupError {
         /// What is wrong.
         problem: String,
     },
+    /// Another one is being made.
+    #[error("a backup is being made already: wait until it is whole")]
+    Running,
     /// The store.
     #[error(transparent)]
     Store(#[from] journal::rocks::StoreError),
@@ -75,6 +86,11 @@ fn wrong(path: &Path, problem: impl Into<String>) -> BackupError {
 /// # Errors
 /// [`BackupError`]; the backup before is whole then.
 pub fn backup(app: &App, folder: &Path, progress: &dyn Fn(String)) -> Result<About, BackupError> {
+    let _alone = match app.backing_up.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(BackupError::Running),
+        Err(TryLockError::Poisoned(ended)) => ended.into_inner(),
+        Ok(alone) => alone,
+    };
     let data = &app.config.server.data;
     let (media, bucket) = match app.media.home() {
         Home::Folder(media) => (Some(media), None),
@@ -89,16 +105,17 @@ pub fn backup(app: &App, folder: &Path, progress: &dyn Fn(String)) -> Result<Abo
     clear(&incoming)?;
     fs::create_dir(&incoming).map_err(at(&incoming))?;
 
-    let checkpoint = data.join("checkpoint.tmp");
+    let checkpoint = data.join(CHECKPOINT);
     clear(&checkpoint)?;
     progress("taking a checkpoint".to_owned());
     let made = app.clock.now();
     // A replaced name or topic must not live on in the copy.
     app.journal.scrub_lasting(made)?;
     app.journal.checkpoint(&checkpoint)?;
-    let mut mirror = Mirror { progress, files: 0, bytes: 0, copied: 0 };
+    let mut mirror = Mirror::new(progress);
     let mut copied = mirror.folder(&checkpoint, &incoming.join("journal"), Some(&current.join("journal")));
     if let Some(media) = media {
+        mirror.may_lack = true;
         copied = copied.and_then(|()| mirror.folder(media, &incoming.join("media"), Some(&current.join("media"))));
     }
     clear(&checkpoint)?;
@@ -151,12 +168,22 @@ pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dy
     } else {
         progress("there is no keyring: messages and files of the backup are lost, accounts and rooms are not".to_owned());
     }
-    let mut mirror = Mirror { progress, files: 0, bytes: 0, copied: 0 };
-    let incoming = data.join("journal.restoring");
+    let mut mirror = Mirror::new(progress);
+    let incoming = data.join(RESTORING);
     clear(&incoming)?;
     mirror.folder(&current.join("journal"), &incoming, None)?;
     match (&about.bucket, &config.media.s3) {
-        (None, None) => mirror.folder(&current.join("media"), &config.media_store(), None)?,
+        (None, None) => {
+            // What copies a backup may leave out folders in which there is nothing.
+            mirror.may_lack = true;
+            mirror.folder(&current.join("media"), &config.media_store(), None)?;
+            if mirror.files < about.files {
+                return Err(wrong(
+                    &current,
+                    format!("{} of its {} files are missing", about.files - mirror.files, about.files),
+                ));
+            }
+        }
         (Some(uri), Some(_)) => progress(format!("uploaded files are where they were: in {uri}")),
         (Some(uri), None) => progress(format!("uploaded files are in {uri}: nobody finds them until [media.s3] names it")),
         (None, Some(_)) => {
@@ -174,6 +201,14 @@ pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dy
     fs::rename(&incoming, &journal).map_err(at(&incoming))?;
     sync_folder(data)?;
     Ok(about)
+}
+
+/// Removes what a kill left in the data folder of a backup or a restore: it would keep what is erased and replaced since.
+///
+/// # Errors
+/// [`BackupError::Path`].
+pub(crate) fn clear_remains(data: &Path) -> Result<(), BackupError> {
+    [CHECKPOINT, RESTORING].into_iter().try_for_each(|name| clear(&data.join(name)))
 }
 
 /// What the backup in `current` says of itself.
@@ -204,7 +239,7 @@ fn clear(folder: &Path) -> Result<(), BackupError> {
 }
 
 /// Whether `path` is `folder` or in it, whatever the two are called.
-fn is_inside(path: &Path, folder: &Path) -> bool {
+pub(crate) fn is_inside(path: &Path, folder: &Path) -> bool {
     let real = |path: &Path| {
         path.ancestors().find_map(|above| {
             let rest = path.strip_prefix(above).ok()?;
@@ -220,17 +255,27 @@ fn is_inside(path: &Path, folder: &Path) -> bool {
 /// Copies folders file by file.
 struct Mirror<'a> {
     progress: &'a dyn Fn(String),
+    /// Whether what is listed may be gone when it is its turn: files of a running server, which expire.
+    may_lack: bool,
     files: usize,
     bytes: u64,
     copied: u64,
 }
 
-impl Mirror<'_> {
+impl<'a> Mirror<'a> {
+    fn new(progress: &'a dyn Fn(String)) -> Self {
+        Self { progress, may_lack: false, files: 0, bytes: 0, copied: 0 }
+    }
+
+    fn is_nothing(&self, error: &io::Error) -> bool {
+        self.may_lack && error.kind() == io::ErrorKind::NotFound
+    }
+
     /// All of `from` into `to`; what `before` has already is linked.
     fn folder(&mut self, from: &Path, to: &Path, before: Option<&Path>) -> Result<(), BackupError> {
         fs::create_dir_all(to).map_err(at(to))?;
         let entries = match fs::read_dir(from) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if self.is_nothing(&error) => return Ok(()),
             entries => entries.map_err(at(from))?,
         };
         for entry in entries {
@@ -251,14 +296,19 @@ impl Mirror<'_> {
     }
 
     fn file(&mut self, from: &Path, to: &Path, before: Option<&Path>) -> Result<(), BackupError> {
-        // Expired and swept since the folder was listed.
-        let Ok(found) = fs::metadata(from) else { return Ok(()) };
+        let found = match fs::metadata(from) {
+            Err(error) if self.is_nothing(&error) => return Ok(()),
+            found => found.map_err(at(from))?,
+        };
         let is_same = |other: &fs::Metadata| {
             other.len() == found.len() && other.modified().ok() == found.modified().ok() && is_immutable(from)
         };
         let known = before.filter(|before| fs::metadata(before).is_ok_and(|other| is_same(&other)));
         if known.is_none_or(|before| fs::hard_link(before, to).is_err()) {
-            let copied = fs::copy(from, to).map_err(at(from))?;
+            let copied = match fs::copy(from, to) {
+                Err(error) if self.is_nothing(&error) => return Ok(()),
+                copied => copied.map_err(at(from))?,
+            };
             let file = File::options().write(true).open(to).map_err(at(to))?;
             found
                 .modified()
@@ -289,3 +339,6 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
 fn sync_folder(folder: &Path) -> Result<(), BackupError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,7 +144,7 @@ pub enum RetentionCommand {
     /// What is kept, until when.
     Status,
     /// Prove that something is gone: every file is searched as it is, and every sealed value in it, deleted ones too, is opened with
-    /// every key that exists. Ends with status 0 if it is nowhere, 2 if it was found.
+    /// every key that exists. Says where it looked, and ends with status 0 if it is in none of these places, 2 if it was found.
     Prove(promise::Prove),
 }
 

@@ -37,14 +37,24 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let ahead_ms = self.0.ahead_ms.load(Ordering::SeqCst);
-        let now_ms = self.system_ms().saturating_add(ahead_ms);
+        self.settle(self.system_ms(), ahead_ms)
+    }
+
+    /// The moment at which the system's clock said `system_ms`, or the latest that was told if that is later.
+    fn settle(&self, system_ms: u64, ahead_ms: u64) -> Timestamp {
+        let now_ms = system_ms.saturating_add(ahead_ms);
         let latest_ms = self.0.latest_ms.fetch_max(now_ms, Ordering::SeqCst).max(now_ms);
-        let behind_ms = latest_ms - now_ms;
-        // Of several who notice, one sets it right.
-        if behind_ms > BACK_MS_MAX
-            && self.0.ahead_ms.compare_exchange(ahead_ms, ahead_ms + behind_ms, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-        {
-            tracing::warn!(behind_ms, "the system's clock was set back; the server's goes on from where it was");
+        if latest_ms - now_ms > BACK_MS_MAX {
+            // This thread may have stood still since it read the clock, while others told later moments: that is no clock set back.
+            let behind_ms = latest_ms.saturating_sub(self.system_ms().saturating_add(ahead_ms));
+            // Of several who notice, one sets it right.
+            let set_right_ms = ahead_ms.saturating_add(behind_ms);
+            let ahead = &self.0.ahead_ms;
+            if behind_ms > BACK_MS_MAX
+                && ahead.compare_exchange(ahead_ms, set_right_ms, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            {
+                tracing::warn!(behind_ms, "the system's clock was set back; the server's goes on from where it was");
+            }
         }
         Timestamp::from_ms(latest_ms)
     }
@@ -113,5 +123,37 @@ impl governor::clock::Clock for Clock {
 
     fn now(&self) -> Self::Instant {
         governor::nanos::Nanos::from(Duration::from_millis(Self::now(self).as_ms()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_thread_that_stood_still_does_not_move_the_clock() {
+        let clock = Clock::system();
+        clock.stop();
+        let (read, start) = (clock.system_ms(), clock.now());
+        clock.advance(TEN_SECONDS);
+        assert_eq!(clock.now(), start.plus_ms(10_000));
+        // What the thread read before it was stopped counts only now.
+        assert_eq!(clock.settle(read, 0), start.plus_ms(10_000));
+        assert_eq!(clock.now(), start.plus_ms(10_000));
+        clock.advance(TEN_SECONDS);
+        assert_eq!(clock.now(), start.plus_ms(20_000));
+    }
+
+    #[test]
+    fn a_clock_set_back_goes_on_from_where_it_was() {
+        let clock = Clock::system();
+        clock.stop();
+        let start = clock.now();
+        clock.set_back(TEN_SECONDS);
+        assert_eq!(clock.now(), start);
+        clock.advance(TEN_SECONDS);
+        assert_eq!(clock.now(), start.plus_ms(10_000));
     }
 }

@@ -50,6 +50,8 @@ pub struct Places {
 pub struct Report {
     /// Nothing was found.
     pub gone: bool,
+    /// Where it was looked for, with all that is below: nothing is said of other places.
+    pub places: Vec<PathBuf>,
     /// Keys that exist.
     pub keys: usize,
     /// Files that were read.
@@ -164,6 +166,8 @@ pub fn prove(journal: &RocksJournal, what: &What, places: &Places, progress: &dy
             },
         )?;
     }
+    search.report.places = roots;
+    search.report.places.extend(places.media.bucket().map(|bucket| PathBuf::from(bucket.uri())));
     search.report.gone = search.report.times == 0;
     Ok(search.report)
 }
@@ -314,20 +318,26 @@ fn is_object(path: &Path) -> bool {
     folder.is_some_and(|name| name == "incoming" || name.len() == 8 && u32::from_str_radix(name, 16).is_ok())
 }
 
-/// All files under `folder`.
+/// All files under `folder`, those that links lead to among them.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, ProveError> {
-    let mut found = Vec::new();
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
-        entries => entries.map_err(|error| unread(folder, error))?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(|error| unread(folder, error))?;
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() {
-            found.extend(files(&entry.path())?);
-        } else if kind.is_file() {
-            found.push(entry.path());
+    let (mut found, mut entered, mut folders) = (Vec::new(), BTreeSet::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        let entries = match folder.canonicalize().and_then(|real| Ok((std::fs::read_dir(&folder)?, real))) {
+            // It has gone meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            // A link may lead to a folder that it is in.
+            Ok((_, real)) if !entered.insert(real.clone()) => continue,
+            listed => listed.map_err(|error| unread(&folder, error))?.0,
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| unread(&folder, error))?.path();
+            match std::fs::metadata(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(unread(&path, error)),
+                Ok(what) if what.is_dir() => folders.push(path),
+                Ok(what) if what.is_file() => found.push(path),
+                Ok(_) => {}
+            }
         }
     }
     Ok(found)

@@ -1,7 +1,7 @@
 //! From a configuration to a running [`App`]: keyring, journal, signing key, application services.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::app::{App, Resources, Store};
 use crate::appservices;
+use crate::backup;
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::egress;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The keyring.
     #[error(transparent)]
     Keyring(#[from] journal::KeyringError),
+    /// What a backup left.
+    #[error(transparent)]
+    Backup(#[from] backup::BackupError),
     /// A registration file.
     #[error(transparent)]
     Appservice(#[from] appservices::RegistrationError),
@@ -91,6 +95,8 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let on_commit: OnCommit = Arc::new(move |_, topics| waker.wake(topics));
     let options = Options { on_commit: Some(on_commit), now: clock.now(), ..Options::default() };
     let journal = Store::open(&data.join("journal"), sealer, options)?;
+    // Nobody else is at the folder from here on.
+    backup::clear_remains(data)?;
     clock.not_before(journal.latest());
     let row = server_row(&journal, &config, &clock, entropy).await?;
     let server = Arc::new(server(&config, &row)?);
@@ -125,6 +131,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         jwt,
         previews,
         given_root_key: root_key,
+        backing_up: Mutex::new(()),
         rates,
     });
     let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());

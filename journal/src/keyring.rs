@@ -239,9 +239,18 @@ impl Keyring {
     /// Wraps the keyring by another root key; from then on the old one opens nothing. A crash leaves one of the two in force, whole.
     ///
     /// # Errors
-    /// [`KeyringError::WrongRootKey`] when `old` is not the present one; what the file system said.
+    /// [`KeyringError::WrongRootKey`] when `old` is not the present one; what the file system said. [`Keyring::is_opened_by`] tells then
+    /// which of the two is in force.
     pub fn rewrap(&self, old: &RootKey, new: &RootKey) -> Result<(), KeyringError> {
         self.lock_file().as_mut().map_or(Ok(()), |file| file.rewrap(old, new))
+    }
+
+    /// Whether `root` opens the keyring's file, now and after a crash. A keyring in memory is opened by none.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn is_opened_by(&self, root: &RootKey) -> Result<bool, KeyringError> {
+        self.lock_file().as_ref().map_or(Ok(false), |file| file.is_opened_by(root))
     }
 
     /// Writes a keyring to `path` that holds the key of lasting rows and no epoch's: what a backup may hold.

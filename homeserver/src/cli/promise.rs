@@ -185,8 +185,12 @@ fn proof(answer: &Value) -> String {
     if answer["mentions"].as_u64().unwrap_or_default() > 0 {
         lines += &format!("{} values name it without holding it\n", answer["mentions"]);
     }
+    for place in answer["places"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        lines += &format!("looked through {place}\n");
+    }
     if answer["gone"] == true {
-        return lines + "GONE: it is nowhere\n";
+        return lines
+            + "GONE: it is in none of these places; backups that were not named, and copies elsewhere, were not looked at\n";
     }
     for found in answer["found"].as_array().into_iter().flatten() {
         let file = found["file"].as_str().unwrap_or_default();
@@ -251,7 +255,19 @@ fn utc(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use serde_json::json;
+
+    use super::{proof, utc};
+
+    #[test]
+    fn a_proof_says_where_it_looked() {
+        let answer = json!({ "gone": true, "places": ["/srv/data", "s3://bucket/prefix"], "files": 3 });
+        let told = proof(&answer);
+        assert!(
+            told.contains("looked through /srv/data\nlooked through s3://bucket/prefix\nGONE: it is in none of these"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn moments_are_written_as_people_write_them() {

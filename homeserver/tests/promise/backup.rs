@@ -146,3 +146,53 @@ async fn a_backup_is_of_one_server_and_opened_by_its_root_key() {
     let nothing = restore(&stopped, &folder.path().join("nothing")).expect_err("no backup");
     assert!(nothing.contains("about.json"), "{nothing}");
 }
+
+#[tokio::test]
+async fn two_backups_at_once_are_one() {
+    let server = Server::start().await;
+    let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let second = std::cell::RefCell::new(Vec::new());
+    let ask =
+        |_| second.borrow_mut().push(backup::backup(&server.app, other.path(), &|_| ()).map_err(|error| error.to_string()));
+    backup::backup(&server.app, folder.path(), &ask).expect("backs up");
+    let told = second.take();
+    assert!(
+        !told.is_empty() && told.iter().all(|told| told.as_ref().is_err_and(|told| told.contains("already"))),
+        "{told:?}"
+    );
+    assert_eq!(files_below(other.path()), Vec::<PathBuf>::new());
+    make(&server, other.path());
+}
+
+#[tokio::test]
+async fn what_a_kill_left_of_a_backup_is_gone_at_the_next_start() {
+    let server = Server::start().await;
+    server.register("ada").await;
+    let checkpoint = server.data().join("checkpoint.tmp");
+    server.app.journal.checkpoint(&checkpoint).expect("links");
+    assert!(!files_below(&checkpoint).is_empty());
+    let stopped = server.stop().await;
+    let restoring = stopped.config().server.data.join("journal.restoring");
+    std::fs::create_dir(&restoring).expect("makes");
+    let server = stopped.start().await;
+    assert!(!checkpoint.exists() && !restoring.exists());
+    server.register("bob").await;
+}
+
+#[tokio::test]
+async fn a_backup_that_lacks_a_file_is_not_restored() {
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ada = server.register("ada").await;
+    ada.upload("a", "text/plain", b"a file".to_vec()).await.ok();
+    make(&server, folder.path());
+    let stopped = server.stop().await;
+    lose_data(&stopped);
+    let (media, kept) = (folder.path().join("current/media"), folder.path().join("kept"));
+    std::fs::rename(&media, &kept).expect("moves");
+    let told = restore(&stopped, folder.path()).expect_err("a file is missing");
+    assert!(told.contains("1 of its") && !stopped.config().server.data.join("journal").exists(), "{told}");
+    std::fs::rename(&kept, &media).expect("moves");
+    restore(&stopped, folder.path()).expect("restores");
+    stopped.start().await.register("bob").await;
+}

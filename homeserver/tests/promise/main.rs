@@ -11,6 +11,7 @@ mod canary;
 mod clocks;
 mod erase;
 mod kills;
+mod proof;
 mod quota;
 mod root_key;
 

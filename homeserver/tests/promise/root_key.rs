@@ -89,3 +89,19 @@ async fn a_kill_in_the_middle_of_a_rotation_leaves_a_pair_that_opens() {
     assert!(!next(&new).exists() && std::fs::read(&new).expect("reads") != std::fs::read(&old).expect("reads"));
     server.register("bob").await;
 }
+
+#[tokio::test]
+async fn a_rotation_that_got_stuck_is_ended_by_the_next() {
+    let server = Server::start().await;
+    server.register("ada").await;
+    let stale = std::fs::read(&server.app.config.server.root_key).expect("a key");
+    let path = std::path::PathBuf::from(rotate(&server).await);
+    // As it is when the file is a container's mount that nothing can be renamed over, and cannot be written to either.
+    let next = path.with_file_name("root.key.new");
+    std::fs::rename(&path, &next).expect("moves");
+    std::fs::write(&path, &stale).expect("writes");
+    rotate(&server).await;
+    assert!(!next.exists());
+    server.register("bob").await;
+    server.stop().await.start().await.register("eve").await;
+}

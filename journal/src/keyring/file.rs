@@ -12,7 +12,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -56,7 +56,7 @@ impl SlotFile {
             return Err(KeyringError::Exists(path.display().to_string()));
         }
         // Complete under another name first: after a crash there is a whole keyring or none.
-        let new = path.with_extension("new");
+        let new = next_path(path);
         let mut bytes = header(root, data)?;
         bytes.resize(HEADER_BYTES + SLOT_BYTES * GROW_SLOTS as usize, 0);
         let write = || -> io::Result<File> {
@@ -107,11 +107,37 @@ impl SlotFile {
             }
         }
         this.clear_torn(torn)?;
+        let next = next_path(path);
+        discard(&next).map_err(|source| io_error(&next, source))?;
         Ok((this, data, secrets))
+    }
+
+    /// Whether `root` opens the file, now and after a crash.
+    pub(super) fn is_opened_by(&self, root: &RootKey) -> Result<bool, KeyringError> {
+        let failed = |source| io_error(&self.path, source);
+        // It may have taken its name without the disk knowing.
+        sync_folder(&self.path).map_err(failed)?;
+        let mut header = [0; HEADER_BYTES];
+        self.file.read_exact_at(&mut header, 0).map_err(failed)?;
+        match open_header(&header, root, &self.path) {
+            Ok(_) => Ok(true),
+            Err(KeyringError::WrongRootKey(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts a file wrapped by `new` into the place of this one, then overwrites this one.
     pub(super) fn rewrap(&mut self, old: &RootKey, new: &RootKey) -> Result<(), KeyringError> {
+        self.rewrap_and(old, new, sync_folder)
+    }
+
+    /// As [`SlotFile::rewrap`]; `settle` waits until the disk knows which file has the name.
+    pub(super) fn rewrap_and(
+        &mut self,
+        old: &RootKey,
+        new: &RootKey,
+        settle: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<(), KeyringError> {
         let path = self.path.clone();
         let failed = |source| io_error(&path, source);
         let length = self.file.metadata().map_err(failed)?.len();
@@ -121,11 +147,21 @@ impl SlotFile {
         let (head, _) = bytes.split_first_chunk_mut::<HEADER_BYTES>().ok_or_else(damaged)?;
         let data = open_header(head, old, &path)?;
         head.copy_from_slice(&header(new, &data)?);
-        let file = write_new(&path.with_extension("new"), &bytes).map_err(failed)?;
-        lock(&file, &path)?;
-        std::fs::rename(path.with_extension("new"), &path).and_then(|()| sync_folder(&path)).map_err(failed)?;
-        // It has no name any more; its blocks still hold what the old root key opens.
+        let next = next_path(&path);
+        let renamed = write_new(&next, &bytes).map_err(failed).and_then(|file| {
+            lock(&file, &path)?;
+            std::fs::rename(&next, &path).map_err(failed)?;
+            Ok(file)
+        });
+        let file = renamed.inspect_err(|_| {
+            // What is left is removed by the next start at the latest.
+            let _: io::Result<()> = discard(&next);
+        })?;
+        // Whatever fails from here on: keys are made and destroyed in the file that has the name.
         let replaced = std::mem::replace(&mut self.file, file);
+        // Until the disk knows that, a crash may bring back the other one: it stays whole.
+        settle(&path).map_err(failed)?;
+        // It has no name any more; its blocks still hold what the old root key opens.
         bytes.fill(0);
         replaced.write_all_at(&bytes, 0).and_then(|()| replaced.sync_all()).map_err(failed)
     }
@@ -219,6 +255,29 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
     file.write_all(bytes)?;
     file.sync_all()?;
     Ok(file)
+}
+
+/// Where the file is written that is to take the place of the one at `path`.
+fn next_path(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Overwrites and removes the keyring at `path`, if there is one: one that was to take another's place and never did. It holds
+/// epochs' keys that nobody would destroy.
+fn discard(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut magic = [0; MAGIC.len()];
+    if file.read_exact_at(&mut magic, 0).is_err() || magic != *MAGIC {
+        return Ok(());
+    }
+    let length = file.metadata()?.len();
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_all()?;
+    std::fs::remove_file(path)?;
+    sync_folder(path)
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), KeyringError> {

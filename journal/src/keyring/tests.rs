@@ -152,6 +152,57 @@ fn another_root_key_takes_the_place_of_the_old_one() {
 }
 
 #[test]
+fn another_root_key_that_cannot_be_written_changes_nothing() {
+    let (file, keyring) = File::new();
+    let (before, new) = (file.bytes(), RootKey::generate().unwrap());
+    let next = file.path().with_extension("new");
+    std::fs::create_dir(&next).unwrap();
+    assert!(matches!(keyring.rewrap(&file.root, &new), Err(KeyringError::Io { .. })));
+    assert!(keyring.is_opened_by(&file.root).unwrap() && !keyring.is_opened_by(&new).unwrap());
+    assert_eq!(file.bytes(), before);
+    std::fs::remove_dir(&next).unwrap();
+    keyring.rewrap(&file.root, &new).unwrap();
+    assert!(keyring.is_opened_by(&new).unwrap() && !keyring.is_opened_by(&file.root).unwrap());
+}
+
+#[test]
+fn keys_made_and_destroyed_after_a_rewrap_that_failed_half_way_are_in_the_file_that_has_the_name() {
+    let (mut file, keyring) = File::new();
+    keyring.make_media_key(epoch(0, 1)).unwrap();
+    let new = RootKey::generate().unwrap();
+    let away = |_: &Path| Err(std::io::Error::other("the disk is away"));
+    let outcome = keyring.lock_file().as_mut().unwrap().rewrap_and(&file.root, &new, away);
+    assert!(matches!(outcome, Err(KeyringError::Io { .. })));
+    assert!(keyring.is_opened_by(&new).unwrap());
+    let key = *keyring.make_media_key(epoch(0, 2)).unwrap().expose();
+    assert!(keyring.destroy(epoch(0, 1)).unwrap());
+    drop(keyring);
+    file.root = new;
+    let keyring = file.open().unwrap();
+    assert_eq!((keyring.epochs(), media(&keyring, epoch(0, 2))), (vec![epoch(0, 2)], Some(key)));
+}
+
+#[test]
+fn what_a_kill_left_of_a_rewrap_is_overwritten_at_the_next_start() {
+    let (file, keyring) = File::new();
+    keyring.make_media_key(epoch(0, 1)).unwrap();
+    drop(keyring);
+    let left = file.path().with_extension("new");
+    std::fs::copy(file.path(), &left).unwrap();
+    let mut shown = std::fs::File::open(&left).unwrap();
+    let wrong = Keyring::open(&file.path(), &RootKey::from_bytes([1; 32]));
+    assert!(matches!(wrong, Err(KeyringError::WrongRootKey(_))) && left.exists());
+    drop(file.open().unwrap());
+    assert!(!left.exists());
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut shown, &mut bytes).unwrap();
+    assert!(bytes.len() == file.bytes().len() && bytes.iter().all(|byte| *byte == 0));
+    std::fs::write(&left, "no keyring").unwrap();
+    drop(file.open().unwrap());
+    assert_eq!(std::fs::read(&left).unwrap(), b"no keyring", "what is not ours stays");
+}
+
+#[test]
 fn a_copy_for_backups_opens_what_lasts_and_no_epoch() {
     let (file, keyring) = File::new();
     keyring.make_media_key(epoch(0, 1)).unwrap();
