@@ -78,7 +78,7 @@ pub enum Command {
     /// How long things are kept.
     #[command(subcommand)]
     Retention(RetentionCommand),
-    /// Erase a user or a room now, from every answer and from the disk.
+    /// Erase a user or a room now, with all that hangs on it, and rewrite the journal's files without it.
     Erase(promise::Erase),
     /// Make a backup while the server runs, or bring the one in that folder up to date. It holds no key of messages and files: what
     /// expires here cannot be read there either.

@@ -134,7 +134,10 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         backing_up: Mutex::new(()),
         rates,
     });
-    let unusable = |error: ApiError| StartError::Journal(error.cause().unwrap_or("it refused a write").to_owned());
+    let unusable = |error: ApiError| match error.cause() {
+        Some(cause) => StartError::Journal(cause.to_owned()),
+        None => StartError::Mismatch(error.sentence()),
+    };
     app.run(engine::account::ensure_senders).await.map_err(unusable)?;
     Ok(app)
 }

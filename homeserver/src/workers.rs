@@ -21,6 +21,7 @@ pub fn start(app: &App) {
     app.tasks.spawn(audit::run(app.clone()));
     app.tasks.spawn(counts::run(app.clone()));
     app.tasks.spawn(delayed::run(app.clone()));
+    app.tasks.spawn(erasure::run(app.clone()));
     app.tasks.spawn(expiry::run(app.clone()));
     app.tasks.spawn(push::run(app.clone()));
     app.tasks.spawn(sessions::run(app.clone()));

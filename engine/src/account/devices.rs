@@ -149,9 +149,9 @@ pub fn logout_all(cx: &Cx<'_>, user_id: &UserId) -> Decided<()> {
 pub fn delete_device(draft: &mut Draft<'_>, user_id: &UserId, device_id: &DeviceId) -> Result<(), Stop> {
     let cx = draft.cx();
     let key = (cx.user(user_id), cx.device(device_id));
-    if !tables::DEVICES.exists(cx.view, &key)? {
-        return Ok(());
-    }
+    let Some(row) = tables::DEVICES.get(cx.view, &key)? else { return Ok(()) };
+    // Tokens that are given out meanwhile come with a new version of the row: then they are found below.
+    tables::DEVICES.require(&mut draft.batch, &key, Some(row.version));
     tables::DEVICES.delete(&mut draft.batch, &key);
     tokens::delete_tokens(draft, user_id, device_id, &[])?;
     pushers::delete_of(draft, user_id, Some(device_id))?;

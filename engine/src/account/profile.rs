@@ -129,7 +129,9 @@ pub(crate) fn rename(draft: &mut Draft<'_>, user_id: &UserId, display_name: &str
 pub(crate) fn delete(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop> {
     let cx = draft.cx();
     let name = cx.user(user_id);
-    let before = member_profile(&cx, user_id)?;
+    let row = tables::PROFILES.get(cx.view, &(name,))?;
+    tables::PROFILES.require(&mut draft.batch, &(name,), row.as_ref().map(|row| row.version));
+    let before = row.map(|row| row.value).unwrap_or_default();
     media::picture_changed(draft, name, user_id, before.avatar_url.as_ref().map(|url| url.as_str()), None)?;
     tables::PROFILES.delete(&mut draft.batch, &(name,));
     list(draft, user_id, Some(&before), None)?;

@@ -10,7 +10,7 @@ use serde_json::{json, value::to_raw_value};
 
 use super::*;
 use crate::{
-    Reject, Requester, Stop,
+    Decision, Reject, Requester, Stop,
     room::membership,
     tables::{self, UserKind},
     testing::{World, appservice},
@@ -264,6 +264,21 @@ fn a_device_goes_with_all_it_has() {
     let other = use_token(&world, "a2").expect("the other device stays");
     assert_eq!(check(world.read(|cx| check_requester(cx, &other))), Ok(()));
     world.run(|cx| logout_all(cx, &alice)).expect("out");
+    assert_eq!(authenticated(&world, "a2").map(drop), HARD);
+}
+
+#[test]
+fn a_device_that_refreshes_while_it_is_deleted_is_deleted_with_its_new_tokens() {
+    let (world, alice) = alice();
+    log_in(&world, &alice, "D", "a1", true).expect("in");
+    let requester = use_token(&world, "a1").expect("valid");
+    let Decision::Commit { batch, .. } = world.decide(&|cx| logout(cx, &requester)).expect("decides") else {
+        panic!("it writes")
+    };
+    refresh_token(&world, "a1", "a2").expect("refreshed");
+    let outcome = world.journal.commit_now(batch).expect("answers");
+    assert!(matches!(outcome, journal::Outcome::Conflict { .. }), "it is looked again which tokens there are");
+    world.run(|cx| logout(cx, &requester)).expect("out");
     assert_eq!(authenticated(&world, "a2").map(drop), HARD);
 }
 

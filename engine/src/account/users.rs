@@ -163,7 +163,7 @@ pub(crate) fn put_user(draft: &mut Draft<'_>, row: &UserRow, profile: &ProfileRo
 /// Makes the users that application services send as themselves, where they are missing. For the server's start.
 ///
 /// # Errors
-/// [`Stop::Read`].
+/// `M_EXCLUSIVE` where one was erased; [`Stop::Read`].
 pub fn ensure_senders(cx: &Cx<'_>) -> Decided<()> {
     let mut draft = Draft::new(*cx);
     let mut made = std::collections::BTreeSet::new();
@@ -171,6 +171,11 @@ pub fn ensure_senders(cx: &Cx<'_>) -> Decided<()> {
         let user_id = &appservice.user_id;
         if tables::USERS.exists(cx.view, &(cx.user(user_id),))? || !made.insert(user_id.clone()) {
             continue;
+        }
+        if erase::is_erased(cx, user_id)? {
+            let message = "the sender of an application service is a user who was erased, and no id is given out twice: \
+                           give the service another sender_localpart";
+            return Err(Reject::Exclusive(message.into()).into());
         }
         let profile = ProfileRow { display_name: Some(user_id.localpart().to_owned()), ..ProfileRow::default() };
         put_user(&mut draft, &UserRow::new(user_id.clone(), UserKind::Appservice, cx.now()), &profile, &Directory::Plain);

@@ -1,11 +1,11 @@
 //! Erasing a room.
 
-use journal::ReadError;
+use journal::{Name, ReadError};
 use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
-use super::Eraser;
+use super::{Eraser, STEP_MAX};
 use crate::{
-    Cx, Draft, Reject, Stop,
+    Draft, Reject, Stop,
     account::{self, Gone},
     changes::Change,
     keys::backup,
@@ -14,7 +14,7 @@ use crate::{
     tables::{self, DepartureRow, ErasureRow, MemberRow},
 };
 
-/// Members of a room that is erased: some ten operations each, in one batch.
+/// People in a room that is erased: some ten operations each, in one batch. Whoever has left it can wait for the next ones.
 const MEMBERS_MAX: usize = 1_500;
 
 /// Up to so many members are told about each other's device lists; in larger rooms clients find out when they ask.
@@ -25,21 +25,20 @@ pub(super) fn begin(draft: &mut Draft<'_>, room_id: &RoomId, but: Option<&UserId
     let cx = draft.cx();
     let found = room::get_room(&cx, room_id)?;
     let name = found.name;
-    let members = room::members(&cx, room_id)?;
+    let (mut members, left): (Vec<_>, Vec<_>) =
+        room::members(&cx, room_id)?.into_iter().partition(|member| is_present(&member.membership));
     if members.len() > MEMBERS_MAX {
-        return Err(Reject::TooLarge("this room has too many members to be erased at once".into()).into());
+        return Err(Reject::TooLarge("there are too many people in this room for it to be erased at once".into()).into());
     }
+    // Whoever comes in meanwhile, or sets other state, rewrites this row: then it is looked again who is there.
+    let head = tables::STATE_HEADS.get(cx.view, &(name,))?.map(|row| row.version);
+    tables::STATE_HEADS.require(&mut draft.batch, &(name,), head);
     tell(draft, found, &members, but)?;
+    let others_too = MEMBERS_MAX - members.len();
+    members.extend(left.into_iter().take(others_too));
     for member in &members {
         close_to(draft, room_id, member)?;
-    }
-    for other in members.iter().map(|member| cx.user(&member.user_id)) {
-        for found in tables::PAIR_ROOMS.scan(cx.view, &(other,)) {
-            let (key, row) = found?;
-            if row.value == room_id {
-                tables::PAIR_ROOMS.delete(&mut draft.batch, &key);
-            }
-        }
+        unpair(draft, cx.user(&member.user_id), room_id)?;
     }
     for found in tables::ROOM_ALIASES.scan(cx.view, &(name,)) {
         let (key, _) = found?;
@@ -54,15 +53,26 @@ pub(super) fn begin(draft: &mut Draft<'_>, room_id: &RoomId, but: Option<&UserId
     Ok(())
 }
 
-const fn is_present(member: &MemberRow) -> bool {
-    matches!(member.membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock)
+/// Whether somebody of that membership is told that the room ends.
+pub(super) const fn is_present(membership: &MembershipState) -> bool {
+    matches!(membership, MembershipState::Join | MembershipState::Invite | MembershipState::Knock)
+}
+
+/// Drafts that the room is nobody's one room with a participant any more.
+pub(super) fn unpair(draft: &mut Draft<'_>, user: Name, room_id: &RoomId) -> Result<(), ReadError> {
+    for found in tables::PAIR_ROOMS.scan(draft.cx().view, &(user,)) {
+        let (key, row) = found?;
+        if row.value == room_id {
+            tables::PAIR_ROOMS.delete(&mut draft.batch, &key);
+        }
+    }
+    Ok(())
 }
 
 /// Everybody who was in it hears that they left, and whose devices they need not follow any more.
-fn tell(draft: &mut Draft<'_>, room: room::Room, members: &[MemberRow], but: Option<&UserId>) -> Result<(), Stop> {
+fn tell(draft: &mut Draft<'_>, room: room::Room, present: &[MemberRow], but: Option<&UserId>) -> Result<(), Stop> {
     let cx = draft.cx();
     let (name, room_id) = (room.name, room.room_id.clone());
-    let present: Vec<_> = members.iter().filter(|member| is_present(member)).collect();
     let told: Vec<_> =
         present.iter().filter(|member| Some(&*member.user_id) != but && cx.server.is_local(&member.user_id)).collect();
     let room = RoomDraft::open(draft, room)?;
@@ -91,18 +101,46 @@ fn close_to(draft: &mut Draft<'_>, room_id: &RoomId, member: &MemberRow) -> Resu
         tables::STATE_EVENTS.delete(&mut draft.batch, &(cx.event(&row.value.pdu.event_id),));
         tables::STATE.delete(&mut draft.batch, &key);
     }
+    // The next notice makes another room.
+    if tables::NOTICE_ROOMS.get(cx.view, &(user,))?.is_some_and(|row| row.value == room_id) {
+        tables::NOTICE_ROOMS.delete(&mut draft.batch, &(user,));
+    }
     tables::MEMBERS.delete(&mut draft.batch, &(room, user));
     tables::MEMBERSHIPS.delete(&mut draft.batch, &(user, room));
     Ok(())
 }
 
-/// Deletes everything that hangs on the room.
-pub(super) fn clear(eraser: &mut Eraser<'_>, room_id: &RoomId, members: &[OwnedUserId]) -> Result<(), Stop> {
+/// Goes on deleting what hangs on the room. Answers who may still have something of it; `None`: nothing is left.
+pub(super) fn go_on(
+    eraser: &mut Eraser<'_>,
+    room_id: &RoomId,
+    mut members: Vec<OwnedUserId>,
+) -> Result<Option<Vec<OwnedUserId>>, Stop> {
+    clear(eraser, room_id)?;
+    let cx = eraser.cx();
+    for found in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
+        let (_, member) = found?;
+        if !clear_of(eraser, room_id, &member.value.user_id)? {
+            return Ok(Some(members));
+        }
+        close_to(&mut eraser.draft, room_id, &member.value)?;
+    }
+    while let Some(member) = members.pop() {
+        if !clear_of(eraser, room_id, &member)? {
+            members.push(member);
+            return Ok(Some(members));
+        }
+    }
+    Ok(eraser.is_spent().then_some(members))
+}
+
+/// Deletes what is the room's own.
+fn clear(eraser: &mut Eraser<'_>, room_id: &RoomId) -> Result<(), Stop> {
     let cx = eraser.cx();
     let room = cx.room(room_id);
     for found in tables::TIMELINE.scan(cx.view, &(room,)) {
         let (key, row) = found?;
-        if !eraser.take(3) {
+        if eraser.is_spent() {
             return Ok(());
         }
         eraser.words((room_id, key.1), &row.value.pdu);
@@ -112,17 +150,12 @@ pub(super) fn clear(eraser: &mut Eraser<'_>, room_id: &RoomId, members: &[OwnedU
     }
     for found in tables::STATE.scan(cx.view, &(room,)) {
         let (key, row) = found?;
-        if !eraser.take(4) {
+        if eraser.is_spent() {
             return Ok(());
         }
-        media::picture_changed(
-            &mut eraser.draft,
-            room,
-            &row.value.pdu.sender,
-            media::picture_of(&row.value.pdu).as_deref(),
-            None,
-        )?;
-        tables::STATE_EVENTS.delete(&mut eraser.draft.batch, &(cx.event(&row.value.pdu.event_id),));
+        let pdu = &row.value.pdu;
+        media::picture_changed(&mut eraser.draft, room, &pdu.sender, media::picture_of(pdu).as_deref(), None)?;
+        tables::STATE_EVENTS.delete(&mut eraser.draft.batch, &(cx.event(&pdu.event_id),));
         tables::STATE.delete(&mut eraser.draft.batch, &key);
     }
     eraser.rows(&tables::STATE_HISTORY, &(room,))?;
@@ -130,27 +163,29 @@ pub(super) fn clear(eraser: &mut Eraser<'_>, room_id: &RoomId, members: &[OwnedU
     eraser.rows(&tables::RELATIONS, &(room,))?;
     eraser.rows(&tables::RECEIPTS, &(room,))?;
     eraser.rows(&tables::MEGOLM_SESSIONS, &(room,))?;
-    for member in members {
-        clear_of(eraser, &cx, room_id, member)?;
-    }
     Ok(())
 }
 
-/// What each member has of it.
-fn clear_of(eraser: &mut Eraser<'_>, cx: &Cx<'_>, room_id: &RoomId, member: &UserId) -> Result<(), Stop> {
+/// Deletes what a member has of it. Answers whether that was all.
+fn clear_of(eraser: &mut Eraser<'_>, room_id: &RoomId, member: &UserId) -> Result<bool, Stop> {
+    let cx = eraser.cx();
     let (room, user) = (cx.room(room_id), cx.user(member));
     eraser.rows(&tables::NOTIFICATIONS, &(user, room))?;
     eraser.rows(&tables::ROOM_ACCOUNT_DATA, &(user, room))?;
-    for waiting in room::delayed::of_user(cx, member)? {
-        if waiting.room_id == room_id && eraser.take(3) {
-            room::delayed::take_out(cx, &mut eraser.draft.batch, &waiting)?;
+    if eraser.is_spent() {
+        return Ok(false);
+    }
+    eraser.looked_at(1);
+    for waiting in room::delayed::of_user(&cx, member)? {
+        if waiting.room_id == room_id {
+            room::delayed::take_out(&cx, &mut eraser.draft.batch, &waiting)?;
         }
     }
-    let mut left = eraser.left;
-    backup::delete_room_keys(&mut eraser.draft, user, room, &mut left)?;
-    eraser.left = left;
-    if eraser.take(2) {
-        account::forget(&mut eraser.draft, member, Gone::Room(room_id))?;
+    let mut budget = STEP_MAX;
+    backup::delete_room_keys(&mut eraser.draft, user, room, &mut budget)?;
+    if budget == 0 {
+        return Ok(false);
     }
-    Ok(())
+    account::forget(&mut eraser.draft, member, Gone::Room(room_id))?;
+    Ok(true)
 }

@@ -17,7 +17,7 @@ pub use previews::{PutPreview, preview, put_preview};
 
 pub use crate::tables::{FileKey, StoredFile};
 use crate::tables::{MEDIA, MediaRow, RESERVATIONS, UPLOAD_HEADS, UPLOADS, UploadHeadRow, UploadRow};
-use crate::{Cx, Decided, Draft, Reject, Stop, class, policy};
+use crate::{Cx, Decided, Draft, Reject, Stop, class, erase, policy};
 
 /// Over how long uploads are added up.
 pub const DAY_MS: u64 = 86_400_000;
@@ -60,17 +60,18 @@ pub fn media(cx: &Cx<'_>, viewer: Option<&UserId>, server: &ServerName, media_id
         return Err(missing().into());
     }
     let name = (cx.name(media_id),);
-    let Some(row) = MEDIA.get(cx.view, &name)? else {
-        let (owner, kept) = picture::media(cx, name)?.ok_or_else(missing)?;
-        return if policy::may_download(cx, viewer, &owner)? { Ok(kept) } else { Err(missing().into()) };
+    let (owner, media) = match MEDIA.get(cx.view, &name)? {
+        Some(row) => {
+            let file = row.value.file.map(|file| Media::File { file, expires: row.expires });
+            (row.value.owner, file.unwrap_or(Media::Awaited))
+        }
+        None => picture::media(cx, name)?.ok_or_else(missing)?,
     };
-    if !policy::may_download(cx, viewer, &row.value.owner)? {
+    // Of whoever was erased, policy does not know any more whose files they were.
+    if erase::is_erased(cx, &owner)? || !policy::may_download(cx, viewer, &owner)? {
         return Err(missing().into());
     }
-    Ok(match row.value.file {
-        None => Media::Awaited,
-        Some(file) => Media::File { file, expires: row.expires },
-    })
+    Ok(media)
 }
 
 /// How many bytes `user_id` may upload now in one file.

@@ -26,8 +26,9 @@ pub use me::{Inviter, Me, Role, me};
 pub use newcomer::NewcomerRecords;
 pub use organizations::{PutOrganization, PutOrganizationAccount, put_organization, put_organization_account};
 pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key, platform_keys, revoke_platform_key};
-pub(crate) use removal::forget_session;
 pub use removal::{delete_account, delete_host, delete_organization, delete_session};
+pub(crate) use removal::{forget_session, forget_user};
+pub(crate) use sessions::close_session;
 pub use sessions::{
     INVITEES_MAX, Invitee, PutSession, SESSIONS_TOPIC, SessionPut, due_sessions, end_session, next_due, participants,
     put_session,

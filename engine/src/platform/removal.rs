@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use journal::Name;
-use ruma::OwnedUserId;
+use journal::{Name, ReadError};
+use ruma::{OwnedUserId, UserId};
 
 use super::{lists, organizations};
 use crate::{
@@ -108,4 +108,34 @@ pub(crate) fn forget_session(draft: &mut Draft<'_>, session: &SessionRow) {
     let name = cx.name(&session.session);
     tables::SESSIONS.delete(&mut draft.batch, &(name,));
     tables::HOST_SESSIONS.delete(&mut draft.batch, &(cx.user(&session.host), name));
+}
+
+/// Drafts that a host or participant who is erased is none any more: whom the platform puts under the same id is somebody else.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub(crate) fn forget_user(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    let user = cx.user(user_id);
+    if let Some(host) = tables::HOST_USERS.get(cx.view, &(user,))? {
+        let key = (cx.name(&host.value.host),);
+        // A host who was deleted before may have a successor of that id.
+        if let Some(known) = tables::HOSTS.get(cx.view, &key)?.filter(|known| known.value.user_id == user_id) {
+            tables::HOSTS.require(&mut draft.batch, &key, Some(known.version));
+            tables::HOSTS.delete(&mut draft.batch, &key);
+        }
+        tables::HOST_USERS.delete(&mut draft.batch, &(user,));
+        tables::ORGANIZATION_HOSTS.delete(&mut draft.batch, &(cx.name(&host.value.organization), user));
+    }
+    if let Some(participant) = tables::PARTICIPANTS.get(cx.view, &(user,))?.map(|row| row.value) {
+        let session = (cx.name(&participant.session),);
+        // Rewritten, so that whoever is just changing or ending the session decides again, without this participant.
+        if let Some(known) = tables::SESSIONS.get(cx.view, &session)? {
+            tables::SESSIONS.require(&mut draft.batch, &session, Some(known.version));
+            tables::SESSIONS.put(&mut draft.batch, &session, &known.value);
+        }
+        tables::SESSION_INVITEES.delete(&mut draft.batch, &(session.0, cx.name(&participant.invitee)));
+        tables::PARTICIPANTS.delete(&mut draft.batch, &(user,));
+    }
+    Ok(())
 }

@@ -72,13 +72,15 @@ pub fn participants(cx: &Cx<'_>, session: &str) -> Result<BTreeMap<String, Parti
 /// many; `M_FORBIDDEN` for a session that is over.
 pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
     check(cx, command)?;
-    let host = hosts::host(cx, &command.host)?.ok_or_else(|| Reject::not_found("there is no such host; put it first"))?;
+    let host_key = (cx.name(&command.host),);
+    let host = tables::HOSTS.get(cx.view, &host_key)?;
+    let host = host.ok_or_else(|| Reject::not_found("there is no such host; put it first"))?;
     let key = (cx.name(&command.session),);
     let known = tables::SESSIONS.get(cx.view, &key)?;
     if let Some(known) = &known {
         let organization =
             tables::HOST_USERS.get(cx.view, &(cx.user(&known.value.host),))?.map(|row| row.value.organization);
-        if organization.is_some_and(|organization| organization != host.organization) {
+        if organization.is_some_and(|organization| organization != host.value.organization) {
             return Err(Reject::invalid_param("a session stays in its organization; put another session").into());
         }
         if known.value.ended {
@@ -88,6 +90,8 @@ pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
         return Err(Reject::invalid_param("`ends_at` is past").into());
     }
     let mut draft = Draft::new(*cx);
+    tables::HOSTS.require(&mut draft.batch, &host_key, Some(host.version));
+    let host = host.value;
     tables::SESSIONS.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
     let (session, host_id) = (command.session.clone(), host.user_id.clone());
     let row = SessionRow { session, host: host_id, ends_at: command.ends_at, ended: false, erase_at: None };
@@ -232,25 +236,35 @@ pub fn next_due(cx: &Cx<'_>) -> Result<Option<Timestamp>, ReadError> {
 /// # Errors
 /// `M_NOT_FOUND` without the session.
 pub fn end_session(cx: &Cx<'_>, session: &str) -> Decided<()> {
+    let mut draft = Draft::new(*cx);
+    close_session(&mut draft, session)?;
+    Ok(draft.commit(()))
+}
+
+/// Drafts the end of a session, if it is not over.
+///
+/// # Errors
+/// As [`end_session`].
+pub(crate) fn close_session(draft: &mut Draft<'_>, session: &str) -> Result<(), Stop> {
+    let cx = draft.cx();
     let key = (cx.name(session),);
     let known = tables::SESSIONS.get(cx.view, &key)?.ok_or_else(|| Reject::not_found("there is no such session"))?;
     if known.value.ended {
-        return Ok(Decision::Done(()));
+        return Ok(());
     }
-    let mut draft = Draft::new(*cx);
     tables::SESSIONS.require(&mut draft.batch, &key, Some(known.version));
     let ends_at = known.value.ends_at.min(cx.now());
     let before = known.value.ends_at;
-    let erase_at = Some(erase::due_at(cx, &known.value, ends_at)?);
+    let erase_at = Some(erase::due_at(&cx, &known.value, ends_at)?);
     let over = SessionRow { ends_at, ended: true, erase_at, ..known.value };
-    put_row(&mut draft, Some(before), &over);
-    erase::plan(&mut draft, &over);
-    webhooks::session_ended(&mut draft, session);
-    for participant in participants(cx, session)?.into_values() {
+    put_row(draft, Some(before), &over);
+    erase::plan(draft, &over);
+    webhooks::session_ended(draft, session);
+    for participant in participants(&cx, session)?.into_values() {
         let ends_at = participant.ends_at.min(cx.now());
-        put_participant(&mut draft, &ParticipantRow { ends_at, ..participant.clone() });
-        account::delete_all_devices_but(&mut draft, &participant.user_id, None)?;
+        put_participant(draft, &ParticipantRow { ends_at, ..participant.clone() });
+        account::delete_all_devices_but(draft, &participant.user_id, None)?;
         draft.wake(&participant.user_id);
     }
-    Ok(draft.commit(()))
+    Ok(())
 }

@@ -274,7 +274,12 @@ pub fn may_download(cx: &Cx<'_>, viewer: Option<&UserId>, owner: &UserId) -> Res
 /// [`ReadError`] when the store cannot be read.
 pub fn is_provisioned_room(cx: &Cx<'_>, room_id: &RoomId) -> Result<bool, ReadError> {
     for row in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
-        match standing(cx, &row?.1.value.user_id)? {
+        let user_id = row?.1.value.user_id;
+        // Whoever was erased may have been of either world.
+        if !tables::USERS.exists(cx.view, &(cx.user(&user_id),))? {
+            continue;
+        }
+        match standing(cx, &user_id)? {
             Standing::Host { .. } | Standing::Participant { .. } => return Ok(true),
             Standing::Plain => return Ok(false),
             Standing::Support => {}

@@ -21,6 +21,7 @@ use crate::{
     tables::{self, ExtremityRow, MemberRow, RoomRow, SentBy, StateHeadRow},
 };
 
+mod guards;
 mod lifetime;
 mod store;
 
@@ -248,6 +249,7 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
     /// # Errors
     /// `M_FORBIDDEN` when the room's rules do not allow it, `M_TOO_LARGE` or `M_BAD_JSON` when it is not a valid event.
     pub fn append(&mut self, event: NewEvent) -> Result<OwnedEventId, Stop> {
+        self.guard_newcomer(&event)?;
         let authorization = self.room.rules.authorization.clone();
         let content = super::pdu::raw_object(&event.content);
         let wanted =
@@ -335,30 +337,6 @@ impl<'d, 'a> RoomDraft<'d, 'a> {
             debug_assert!(guarded_head, "a state change guards the head");
             tables::STATE_HEADS.put(&mut draft.batch, &(room.name,), &StateHeadRow { event_id });
         }
-    }
-
-    /// Reads a state key and makes the batch rest on it: it commits only if the key is still as it was read.
-    fn guard(&mut self, event_type: &StateEventType, state_key: &str, is_state: bool) -> Result<Option<Known>, ReadError> {
-        let known = self.known(event_type, state_key)?;
-        if is_state {
-            self.guard_head()?;
-        }
-        let written_here = known.as_ref().is_some_and(|known| known.read.is_none());
-        if !written_here && self.guarded.insert((event_type.clone(), state_key.to_owned())) {
-            let key = self.state_key(event_type, state_key);
-            tables::STATE.require(&mut self.draft.batch, &key, known.as_ref().and_then(|known| known.read));
-        }
-        Ok(known)
-    }
-
-    fn guard_head(&mut self) -> Result<(), ReadError> {
-        if !self.guarded_head {
-            let key = (self.room.name,);
-            let version = tables::STATE_HEADS.get(self.cx().view, &key)?.map(|row| row.version);
-            tables::STATE_HEADS.require(&mut self.draft.batch, &key, version);
-            self.guarded_head = true;
-        }
-        Ok(())
     }
 
     fn known(&mut self, event_type: &StateEventType, state_key: &str) -> Result<Option<Known>, ReadError> {

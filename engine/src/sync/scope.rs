@@ -79,22 +79,29 @@ impl Scope {
     pub fn rooms(&self, cx: &Cx<'_>, request: &SyncRequest<'_>) -> Result<Vec<(Stamp, MembershipRow)>, ReadError> {
         let user = cx.user(request.user_id);
         let stamped = |row: journal::Row<MembershipRow>| (Stamp::of_row(row.version, row.value.index), row.value);
-        let included = |row: &MembershipRow| request.filter.room.includes(&row.room_id);
-        if self.everything() || request.full_state {
-            let rows = tables::MEMBERSHIPS.scan(cx.view, &(user,)).map(|found| found.map(|(_, row)| stamped(row)));
-            return rows.filter(|found| found.as_ref().map_or(true, |(_, row)| included(row))).collect();
-        }
         let mut rooms = Vec::new();
-        let mentioned: BTreeSet<_> = self.rooms.iter().chain(&self.receipts).chain(self.room_account_data.keys()).collect();
-        for room_id in mentioned {
-            let room = cx.room(room_id);
-            match tables::MEMBERSHIPS.get(cx.view, &(user, room))? {
-                Some(row) => rooms.push(stamped(row)),
-                None => rooms.extend(forgotten(cx, room_id, user)?),
+        if self.everything() || request.full_state {
+            for found in tables::MEMBERSHIPS.scan(cx.view, &(user,)) {
+                rooms.push(stamped(found?.1));
+            }
+        } else {
+            for room_id in
+                self.rooms.iter().chain(&self.receipts).chain(self.room_account_data.keys()).collect::<BTreeSet<_>>()
+            {
+                match tables::MEMBERSHIPS.get(cx.view, &(user, cx.room(room_id)))? {
+                    Some(row) => rooms.push(stamped(row)),
+                    None => rooms.extend(forgotten(cx, room_id, user)?),
+                }
             }
         }
-        rooms.retain(|(_, row)| included(row));
-        Ok(rooms)
+        let mut there = Vec::new();
+        for (stamp, row) in rooms {
+            // While a room is being erased, somebody who left it long ago may have rows of it still.
+            if request.filter.room.includes(&row.room_id) && tables::ROOMS.exists(cx.view, &(cx.room(&row.room_id),))? {
+                there.push((stamp, row));
+            }
+        }
+        Ok(there)
     }
 
     /// Rooms that were erased while the user was in them.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use journal::{Expiring, Name, Table};
+use journal::{Expiring, Name, Stamp, Table};
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ use crate::room::Pdu;
 /// `(when, session)`: sessions that are over, by the moment at which their participants are erased (D5). Deleted then.
 pub static SESSIONS_TO_ERASE: Table<(u64, Name), String> = Table::lasting(320, "sessions_to_erase");
 
-/// `(user or room)`: erasures that have begun. From that batch on nobody finds the user or the room; the row stays until
-/// everything that hangs on them is deleted, so that a restart goes on where it was.
+/// `(user or room)`: erasures that have begun, and how far they have come. From that batch on nobody finds the user or the room; the row
+/// stays until everything that hangs on them is deleted, so that a restart goes on where it was.
 pub static ERASURES: Table<(Name,), ErasureRow> = Table::lasting(321, "erasures");
 
 /// `(user)`: ids that were erased, so that none is given out again. A hash, and nothing else.
@@ -28,6 +28,10 @@ pub static KEPT_MEDIA: Table<(Name,), KeptMediaRow> = Table::lasting(324, "kept_
 /// `(object)`: the same by where the bytes lie: the eraser leaves these. One per row of `kept_media`.
 pub static KEPT_OBJECTS: Table<(Name,), ()> = Table::lasting(325, "kept_objects");
 
+/// `(0)`: that something was erased, and what was deleted may still lie in the journal's files. Written by the end of an erasure,
+/// deleted when the files have been rewritten after it.
+pub static SCRUB_DUE: Table<(u8,), ()> = Table::lasting(326, "scrub_due");
+
 /// An erasure that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -36,20 +40,64 @@ pub enum ErasureRow {
     User {
         /// Who.
         user_id: OwnedUserId,
-        /// Whom they shared rooms with: their signatures and lists name the user.
-        met: Vec<OwnedUserId>,
-        /// Rooms that live on without them.
-        left: Vec<OwnedRoomId>,
+        /// Whether they were a participant, whose rooms are of two.
+        participant: bool,
         /// Whether files may still be readable, and have to be looked for.
         files: bool,
+        /// How far it has come.
+        at: ErasurePlace,
     },
     /// Of a room.
     Room {
         /// Which.
         room_id: OwnedRoomId,
-        /// Whoever was in it.
+        /// Who was in it, and may still have something of it.
         members: Vec<OwnedUserId>,
     },
+}
+
+/// How far the erasure of a user has come: the places follow each other, those of a room for one room after the other. Where one is long,
+/// `from` says at which key it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "place", rename_all = "snake_case")]
+pub enum ErasurePlace {
+    /// What is the user's own is deleted.
+    Own,
+    /// A host's sessions are ended.
+    Sessions,
+    /// The next room is looked for.
+    Rooms,
+    /// Those in it forget the user.
+    Members {
+        /// The room.
+        room_id: OwnedRoomId,
+        /// Who is next.
+        from: Option<Name>,
+    },
+    /// The user leaves it, or it goes with them.
+    Leaving {
+        /// The room.
+        room_id: OwnedRoomId,
+    },
+    /// What the user said there is deleted.
+    Events {
+        /// The room.
+        room_id: OwnedRoomId,
+        /// The event that is next.
+        from: Option<Stamp>,
+    },
+    /// The user's files are deleted.
+    Files {
+        /// The file that is next.
+        from: Option<Name>,
+    },
+    /// So are those that are pictures in use.
+    Pictures {
+        /// The picture that is next.
+        from: Option<Name>,
+    },
+    /// What came in while the erasure went on is looked for.
+    Again,
 }
 
 /// The end of a room for one of its members.

@@ -125,7 +125,8 @@ pub fn restore(config: Config, folder: &Path, json: bool, given: Option<RootKey>
     let about = backup::restore(&config, &key, folder, if json { &silent } else { &progress })?;
     crate::runtime()?.block_on(async {
         let app = start::open(config, Clock::system(), given).await?;
-        let swept = workers::expiry::sweep(&app).await;
+        let erased = workers::erasure::sweep(&app).await;
+        let swept = workers::expiry::sweep(&app).await.and(erased.map(drop));
         app.end();
         app.tasks.wait().await;
         app.journal.close().context("the journal did not close cleanly")?;
@@ -149,8 +150,9 @@ pub fn for_people(order: &PromiseOrder, answer: &Value) -> String {
     match order {
         PromiseOrder::Prove { .. } => proof(answer),
         PromiseOrder::Erase(Target::User(id) | Target::Room(id)) => format!(
-            "{id} is erased: from every answer, and from the journal's files. Backups made before still hold what lasts of it (names, \
-             membership); run `vestibule backup` again.\n"
+            "{id} is erased, with all that hung on it, and gone from the journal's files. Where a room lives on, the id of a user \
+             who was in it stays in its list of members, as somebody who has left, and beside what they set of its state. Backups \
+             made before still hold what lasts (names, membership); run `vestibule backup` again.\n"
         ),
         PromiseOrder::Backup { folder } => {
             let megabytes = |what: &str| answer[what].as_u64().unwrap_or_default() / 1_000_000;

@@ -152,18 +152,18 @@ async fn prove(app: &App, what: What, backups: Vec<PathBuf>, progress: &Progress
 }
 
 async fn erase(app: &App, target: Target, progress: &Progress) -> Result<Value, ApiError> {
-    match &target {
+    let name = match &target {
         Target::User(user_id) => {
             let user_id = OwnedUserId::try_from(user_id.as_str()).map_err(|_| told("write a user id as @name:server"))?;
-            app.run(|cx| erase::erase_user(cx, &user_id)).await?;
+            app.run(|cx| erase::erase_user(cx, &user_id)).await?
         }
         Target::Room(room_id) => {
             let room_id = OwnedRoomId::try_from(room_id.as_str()).map_err(|_| told("write a room id as !id:server"))?;
-            app.run(|cx| erase::erase_room(cx, &room_id)).await?;
+            app.run(|cx| erase::erase_room(cx, &room_id)).await?
         }
-    }
+    };
     progress("nobody finds it any more; deleting what hangs on it".to_owned());
-    erasure::carry_out(app).await?;
+    erasure::complete(app, &[name]).await?;
     progress("rewriting the journal's files without it".to_owned());
     erasure::scrub(app).await?;
     Ok(json!({ "erased": target }))

@@ -185,6 +185,16 @@ impl<B, Q> Call<B, Q> {
         self.asked.params.iter().find(|(param, _)| param == name).map_or("", |(_, value)| value)
     }
 
+    /// What a repeated call has been answered: for a call that does something before it runs its command.
+    ///
+    /// # Errors
+    /// 409 when the idempotency key was used for another call.
+    pub fn answered<A: DeserializeOwned>(&self, app: &App) -> Result<Option<A>, ApiError> {
+        let Some(repeatable) = &self.repeatable else { return Ok(None) };
+        let sealed = app.read(|cx| platform::answered(cx, repeatable))?;
+        sealed.map(|sealed| self.open(&sealed)).transpose()
+    }
+
     /// Runs a command. Its batch also says in the audit trail that it was run, and keeps the answer for who repeats the call. What
     /// is to be done after it comes beside the answer; a repeated call has none.
     ///
@@ -226,10 +236,7 @@ impl<B, Q> Call<B, Q> {
             .await?;
         match outcome {
             Ok(outcome) => Ok(outcome),
-            Err(sealed) => {
-                let bytes = self.open(&sealed)?;
-                Ok((serde_json::from_slice(&bytes).map_err(ApiError::internal)?, X::default()))
-            }
+            Err(sealed) => Ok((self.open(&sealed)?, X::default())),
         }
     }
 
@@ -259,11 +266,11 @@ impl<B, Q> Call<B, Q> {
         [nonce.as_slice(), &sealed.unwrap_or_default()].concat()
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, ApiError> {
+    fn open<A: DeserializeOwned>(&self, sealed: &[u8]) -> Result<A, ApiError> {
         let lost = || ApiError::internal("a kept answer cannot be opened");
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(lost)?;
         let opened = self.cipher().and_then(|cipher| cipher.decrypt(&XNonce::from(*nonce), sealed).ok());
-        opened.ok_or_else(lost)
+        serde_json::from_slice(&opened.ok_or_else(lost)?).map_err(ApiError::internal)
     }
 }
 

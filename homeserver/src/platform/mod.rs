@@ -25,6 +25,7 @@ use journal::Name;
 use ruma::OwnedUserId;
 
 use crate::app::App;
+use crate::http::requester::access_token;
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, json_response};
 use calls::{Asked, Calls};
 
@@ -57,8 +58,9 @@ pub fn routes(mut routes: Routes) -> Routes {
 fn asked(request: RawRequest) -> Asked {
     let header = |name: &str| request.parts.headers.get(name).and_then(|value| value.to_str().ok());
     let writes = request.parts.method != Method::GET && request.parts.method != Method::HEAD;
-    let secret = header("authorization").unwrap_or_default().to_owned();
-    let idempotency = header("idempotency-key").filter(|_| writes).map(|key| (key.to_owned(), Secret::new(secret)));
+    // The key itself, wherever it stood: it is the half of the seal that is not kept here.
+    let secret = Secret::new(access_token(&request.parts).unwrap_or_default());
+    let idempotency = header("idempotency-key").filter(|_| writes).map(|key| (key.to_owned(), secret));
     Asked {
         query: request.parts.uri.query().unwrap_or_default().to_owned(),
         params: request.params,

@@ -138,6 +138,9 @@ async fn get_host(app: App, call: Call<Nothing, Nothing>) -> Result<Host, ApiErr
 }
 
 async fn delete_host(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
+    if let Some(answer) = call.answered(&app)? {
+        return Ok(answer);
+    }
     let id = call.param("host");
     loop {
         let open = app.read(|cx| {
@@ -239,35 +242,37 @@ async fn end_session(app: App, call: Call<Nothing, Nothing>) -> Result<Session, 
 }
 
 async fn delete_session(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
+    if let Some(answer) = call.answered(&app)? {
+        return Ok(answer);
+    }
     let id = call.param("session");
-    let participants = app.read(|cx| {
-        platform::session(cx, id)?;
-        Ok(platform::participants(cx, id)?)
-    })?;
     app.run(|cx| platform::end_session(cx, id)).await?;
+    // From here on nobody is invited to it any more.
+    let participants = app.read(|cx| Ok(platform::participants(cx, id)?))?;
+    let mut erased = Vec::new();
     for participant in participants.into_values() {
         match app.run(|cx| erase::erase_user(cx, &participant.user_id)).await {
             // Erased before.
             Err(error) if error.errcode() == "M_NOT_FOUND" => {}
-            erased => drop(erased?),
+            name => erased.push(name?),
         }
     }
     let (answer, ()) = call.run(&app, |cx| Ok(platform::delete_session(cx, id)?.map(|()| (Nothing {}, ())))).await?;
-    erasure::carry_out(&app).await?;
+    erasure::complete(&app, &erased).await?;
     Ok(answer)
 }
 
 async fn erase_user(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
     let user_id =
         OwnedUserId::try_from(call.param("user_id")).map_err(|_| Reject::invalid_param("this is not a user id"))?;
-    let (answer, ()) = call
+    let (answer, erased): (Nothing, Vec<Name>) = call
         .run(&app, |cx| {
             platform::require_provisioned(cx, &user_id)?;
-            Ok(erase::erase_user(cx, &user_id)?.map(|_| (Nothing {}, ())))
+            Ok(erase::erase_user(cx, &user_id)?.map(|name| (Nothing {}, vec![name])))
         })
         .await?;
     // Nobody finds the user any more; what hangs on them is deleted before the answer.
-    erasure::carry_out(&app).await?;
+    erasure::complete(&app, &erased).await?;
     Ok(answer)
 }
 

@@ -129,7 +129,7 @@ described! {
         id: String,
         /// The Matrix user.
         user_id: OwnedUserId,
-        /// What the host sees. Absent once the invitee is erased.
+        /// What the host sees.
         display_name: Option<String>,
         /// What opens the invitee's encrypted identity. Only in the answer to the request that made the invitee: keep it.
         recovery_key: Option<Handed>,

@@ -8,7 +8,6 @@ use journal::{ClassTable, Epoch, Timestamp};
 use crate::app::App;
 use crate::http::ApiError;
 use crate::http::error::until_ms;
-use crate::workers::erasure;
 
 /// Between two sweeps at least: many epochs that end close together are swept together.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -25,8 +24,6 @@ pub struct Sweep {
     pub buckets: usize,
     /// Files of users that were removed.
     pub files: usize,
-    /// Users and rooms that were erased whole.
-    pub erased: usize,
 }
 
 /// Sweeps until the server ends: whenever an epoch ends, and at least as often as `retention.sweep` says.
@@ -39,7 +36,6 @@ pub async fn run(app: App) {
                         epochs = swept.epochs,
                         buckets = swept.buckets,
                         files = swept.files,
-                        erased = swept.erased,
                         "erased what has expired"
                     );
                 }
@@ -57,12 +53,11 @@ pub async fn run(app: App) {
     }
 }
 
-/// Erases whom and what is due, destroys the keys of all epochs that have ended, then removes rows and files.
+/// Destroys the keys of all epochs that have ended, then removes rows and files.
 ///
 /// # Errors
 /// When the store refuses; what is left is done by the next sweep.
 pub async fn sweep(app: &App) -> Result<Sweep, ApiError> {
-    let erased = erasure::carry_out(app).await?;
     let now = app.clock.now();
     let journal = app.journal.clone();
     let report = tokio::task::spawn_blocking(move || journal.expire(now)).await;
@@ -73,26 +68,20 @@ pub async fn sweep(app: &App) -> Result<Sweep, ApiError> {
             "files of expired rows are still on disk; the next sweep removes them"
         );
     }
-    if erased > 0 {
-        erasure::scrub(app).await?;
-    }
     // A file that cannot be asked about stays until it can.
     let is_kept = |object: &str| app.read(|cx| Ok(engine::media::is_kept(cx, object)?)).unwrap_or(true);
     let files = app.media.sweep(now, is_kept).await?;
     if let Some(rates) = &app.rates {
         rates.forget();
     }
-    Ok(Sweep { epochs: report.epochs_destroyed, buckets: report.buckets_dropped, files, erased })
+    Ok(Sweep { epochs: report.epochs_destroyed, buckets: report.buckets_dropped, files })
 }
 
-/// Until the next epoch ends or the next erasure is due, or the configured time.
+/// Until the next epoch ends, or the configured time.
 fn pause(app: &App) -> Duration {
     let sealer = app.journal.sealer();
     let next = next_end(app.clock.now(), sealer.classes(), sealer.keyring().epochs());
-    // If the journal cannot be read, the sweep says so.
-    let erasure = app.read(|cx| Ok(engine::erase::next_due(cx)?)).ok().flatten();
-    let erasure = erasure.map_or(u64::MAX, |due| until_ms(app.clock.now(), due));
-    app.config.retention.sweep.as_duration().min(next).min(Duration::from_millis(erasure)).max(PAUSE_MIN)
+    app.config.retention.sweep.as_duration().min(next).max(PAUSE_MIN)
 }
 
 /// How long nothing can end: neither one of these epochs, nor one that begins while we wait.

@@ -137,6 +137,21 @@ async fn what_is_deleted_is_gone_and_nothing_is_left_hanging() {
 }
 
 #[tokio::test]
+async fn a_repeated_deletion_gets_the_answer_that_was_lost() {
+    let server = Server::start().await;
+    let platform = Platform::new(&server).await;
+    platform.clinic().await;
+    platform.session("s", "ada", &["pat"]).await.ok();
+    for path in ["/sessions/s", "/hosts/ada"] {
+        let deletion = || server.request(Method::DELETE, &format!("/_vestibule/v1{path}")).bearer_auth(&platform.key);
+        let repeated = async || answer(deletion().header("idempotency-key", path)).await;
+        let first = repeated().await.ok();
+        assert_eq!(repeated().await.ok(), first, "{path}");
+        assert_eq!(answer(deletion()).await.status, 404, "{path}: without the key it is another call");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_moves_keeps_or_ends_its_chats() {
     let server = Server::start().await;
     let platform = Platform::new(&server).await;
@@ -215,6 +230,9 @@ async fn a_repeated_call_gets_the_same_answer() {
     assert_eq!(without["invitees"][0].get("recovery_key"), None, "under another key it is another call");
     assert_eq!(put("k1", "/sessions/t", &session).await.status, 409, "one key, two calls");
     assert_eq!(put("", "/sessions/s", &session).await.status, 400);
+    let request = server.request(Method::PUT, "/_vestibule/v1/sessions/s").header("idempotency-key", "k1");
+    let request = request.header("authorization", format!("bearer  {}", platform.key));
+    assert_eq!(answer(request.json(&session)).await.ok(), first, "however the key of the interface is written");
     // Another key of the interface has its own idempotency keys.
     let other = Platform::new(&server).await;
     let request = server.request(Method::PUT, "/_vestibule/v1/sessions/s").bearer_auth(&other.key);

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use engine::{Cx, Decided, Draft};
 use homeserver::control::{self, Order, PromiseOrder, Target};
 use homeserver::prove::What;
-use homeserver::workers::sessions;
+use homeserver::workers::{erasure, expiry, sessions};
+use journal::{Name, Table};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Server, User, answer, silent};
-use crate::{L, look, short_lived, sweep};
+use crate::{L, SLOT, look, short_lived, sweep};
 
 const V3: &str = "/_matrix/client/v3";
 
@@ -64,6 +66,7 @@ async fn a_user_is_erased_at_once_with_what_they_said_and_sent() {
     let server = Server::start().await;
     let (users, group) = in_a_room(&server, &["ada", "bob", "eve"]).await;
     let (ada, bob, eve) = (&users[0], &users[1], &users[2]);
+    let since = ada.get(&format!("{V3}/sync")).await.ok()["next_batch"].as_str().expect("a token").to_owned();
     bob.send(&group, "words of bob").await;
     ada.send(&group, "words of ada").await;
     let pair = bob.create_room(json!({ "invite": [eve.user_id], "name": "a pair of two" })).await;
@@ -73,6 +76,10 @@ async fn a_user_is_erased_at_once_with_what_they_said_and_sent() {
     erase(&server, Target::User(bob.user_id.clone())).await.expect("erases");
     bob.get(&format!("{V3}/account/whoami")).await.is_error(401, "M_UNKNOWN_TOKEN");
     assert_eq!(ada.download(mxc).await.status(), 404);
+    let away = ada.get(&format!("{V3}/sync?since={since}")).await.ok();
+    let news = away["rooms"]["join"][&group]["timeline"]["events"].as_array().expect("events");
+    let left = news.iter().find(|event| event["state_key"] == json!(bob.user_id)).expect("who was away hears of it");
+    assert_eq!(left["content"]["membership"], "leave");
     let page = ada.get(&format!("{V3}/rooms/{group}/messages?dir=b&limit=100")).await.ok().to_string();
     assert!(page.contains("words of ada") && !page.contains("words of bob"), "{page}");
     let members = ada.get(&format!("{V3}/rooms/{group}/joined_members")).await.ok();
@@ -161,5 +168,60 @@ async fn a_kill_in_the_middle_of_an_erasure_is_made_good() {
     assert!(!look(&server, What::Text("of the erased".to_owned()), &[]).gone, "begun, not ended");
     sweep(&server).await;
     let report = look(&server, What::Text("of the erased".to_owned()), &[]);
+    assert!(report.gone, "{report:?}");
+}
+
+/// `memberships` with rows as no version writes them.
+static DAMAGED: Table<(Name, Name), String> = Table::lasting(9, "memberships");
+
+#[tokio::test]
+async fn an_erasure_that_fails_stops_nothing_else() {
+    let server = Server::start_with(short_lived).await;
+    server.clock.stop();
+    let (users, room) = in_a_room(&server, &["ada", "bob", "eve", "joe"]).await;
+    let [ada, bob, eve, _] = &users[..] else { panic!("four") };
+    ada.send(&room, "for an hour").await;
+    let user_id = ruma::UserId::parse(bob.user_id.as_str()).expect("an id");
+    let damage = |cx: &Cx<'_>| -> Decided<()> {
+        let mut draft = Draft::new(*cx);
+        DAMAGED.put(&mut draft.batch, &(cx.user(&user_id), cx.name("a room")), &"damaged".to_owned());
+        Ok(draft.commit(()))
+    };
+    server.app.run(damage).await.expect("writes");
+    let told = erase(&server, Target::User(bob.user_id.clone())).await.expect_err("it cannot be read where they are");
+    assert!(told.contains("tried again"), "{told}");
+    bob.get(&format!("{V3}/account/whoami")).await.is_error(401, "M_UNKNOWN_TOKEN");
+    erase(&server, Target::User(eve.user_id.clone())).await.expect("the others are erased");
+    server.clock.advance(L + SLOT);
+    let carried = erasure::sweep(&server.app).await.expect("sweeps");
+    assert_eq!((carried.ended, carried.failed.len()), (0, 1));
+    assert!(expiry::sweep(&server.app).await.expect("sweeps").epochs > 0, "keys are destroyed all the same");
+    // Once it can be read, the erasure goes on where it was.
+    let mend = |cx: &Cx<'_>| -> Decided<()> {
+        let mut draft = Draft::new(*cx);
+        DAMAGED.delete(&mut draft.batch, &(cx.user(&user_id), cx.name("a room")));
+        Ok(draft.commit(()))
+    };
+    server.app.run(mend).await.expect("writes");
+    let carried = erasure::sweep(&server.app).await.expect("sweeps");
+    assert!(carried.failed.is_empty(), "{carried:?}");
+    let members = ada.get(&format!("{V3}/rooms/{room}/joined_members")).await.ok();
+    assert_eq!(members["joined"].as_object().map(serde_json::Map::len), Some(2), "{members}");
+}
+
+#[tokio::test]
+async fn a_kill_before_the_files_are_rewritten_is_made_good() {
+    let server = Server::start().await;
+    let ada = server.register("ada").await;
+    ada.put(&format!("{V3}/profile/{}/displayname", ada.user_id), json!({ "displayname": "Canary Name" })).await.ok();
+    let user_id = ruma::UserId::parse(ada.user_id.as_str()).expect("an id");
+    // What is written when a server stops is in table files afterwards.
+    let server = server.stop().await.start().await;
+    let name = server.app.run(|cx| engine::erase::erase_user(cx, &user_id)).await.expect("begins");
+    erasure::complete(&server.app, &[name]).await.expect("ends");
+    let server = server.image().start().await;
+    assert!(!look(&server, What::Text("Canary Name".to_owned()), &[]).gone, "deleted, and still in the files");
+    sweep(&server).await;
+    let report = look(&server, What::Text("Canary Name".to_owned()), &[]);
     assert!(report.gone, "{report:?}");
 }

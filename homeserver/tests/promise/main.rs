@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use config::{Config, Span};
 use homeserver::prove::{self, Places, Report, What};
-use homeserver::workers::{backups, expiry};
+use homeserver::workers::{backups, erasure, expiry};
 use support::Server;
 
 /// L in these tests.
@@ -47,5 +47,6 @@ pub fn look(server: &Server, what: What, backups: &[PathBuf]) -> Report {
 /// All that the workers do now and then.
 pub async fn sweep(server: &Server) {
     backups::sweep(&server.app).await.expect("sweeps backups");
+    erasure::sweep(&server.app).await.expect("erases");
     expiry::sweep(&server.app).await.expect("sweeps");
 }
