@@ -255,10 +255,11 @@ fn clear_events(
         eraser.looked_at(1);
         let pdu = &row.value.pdu;
         let end = (row.expires.as_ms(), room, stamp);
-        if tables::UNREAD_ENDS.get(cx.view, &end)?.is_some_and(|end| end.value.users.iter().any(|user| user == user_id)) {
-            receipts::forget_end(&mut eraser.draft, user_id, end)?;
-        }
         if pdu.sender != user_id && pdu.state_key.as_deref() != Some(user_id.as_str()) {
+            if tables::UNREAD_ENDS.get(cx.view, &end)?.is_some_and(|end| end.value.users.iter().any(|user| user == user_id))
+            {
+                receipts::forget_end(&mut eraser.draft, user_id, end)?;
+            }
             continue;
         }
         if pdu.state_key.is_some() && tables::STATE_EVENTS.exists(cx.view, &(cx.event(&pdu.event_id),))? {
@@ -277,6 +278,7 @@ fn clear_events(
         }
         eraser.words((room_id, stamp), pdu);
         let batch = &mut eraser.draft.batch;
+        tables::UNREAD_ENDS.delete(batch, &end);
         if let Some(parent) = relation_of(pdu) {
             tables::RELATIONS.delete(batch, &(room, cx.event(&parent.event_id), stamp));
         }

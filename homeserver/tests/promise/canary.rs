@@ -294,7 +294,9 @@ async fn a_word_in_every_kind_of_record_is_gone_to_the_moment_and_then_from_ever
     server.clock.advance(SLOT);
     sweep(&server).await;
     for word in scene.words.keys() {
-        let report = look(&server, What::Text((*word).to_owned()), &copies);
+        // A backup holds backed-up keys: what they open is noise there (decision 17).
+        let copies = if *word == "canary-backup" { &[] } else { &copies[..] };
+        let report = look(&server, What::Text((*word).to_owned()), copies);
         assert!(report.gone && report.values > 50, "{word}: {report:?}");
     }
     for event in scene.events.values() {

@@ -43,15 +43,18 @@ fn now_ms() -> u64 {
 
 /// Numbers of the messages in the room, with when they came.
 async fn messages(http: &reqwest::Client, base: &str, room: &str, token: &str) -> Vec<(u64, u64)> {
-    let url = format!("{base}/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=1000");
-    let page = must(http.get(url).bearer_auth(token)).await;
-    let events = page["chunk"].as_array().expect("a list").iter();
-    events
-        .filter_map(|event| {
+    let (mut messages, mut from) = (Vec::new(), String::new());
+    loop {
+        let url = format!("{base}/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=1000{from}");
+        let page = must(http.get(url).bearer_auth(token)).await;
+        let events = page["chunk"].as_array().expect("a list").iter();
+        messages.extend(events.filter_map(|event| {
             let number = event["content"]["body"].as_str()?.strip_prefix("canary number ")?.parse().ok()?;
             Some((number, event["origin_server_ts"].as_u64()?))
-        })
-        .collect()
+        }));
+        let Some(end) = page["end"].as_str() else { return messages };
+        from = format!("&from={end}");
+    }
 }
 
 fn prove(folder: &Path, port: u16, words: &str) -> Output {

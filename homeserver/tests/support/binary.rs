@@ -33,7 +33,7 @@ pub fn command(folder: &Path, port: u16) -> Command {
     command
 }
 
-/// A server that runs.
+/// A server that runs; killed with what holds it, so that a test that fails leaves none.
 pub struct Binary {
     child: Child,
 }
@@ -55,7 +55,18 @@ impl Binary {
 
     /// SIGKILL: nothing of it runs any more from here on.
     pub fn kill(mut self) {
-        self.child.kill().expect("kills");
-        self.child.wait().expect("ends");
+        self.end().expect("ends");
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _: std::io::Result<()> = self.end();
     }
 }
