@@ -7,6 +7,7 @@ use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use engine::account::Secret;
 use http::StatusCode;
 use tokio::sync::Semaphore;
@@ -17,16 +18,13 @@ use crate::http::ApiError;
 /// Bytes of a password: a whole book hashes no safer, and takes memory.
 const PASSWORD_BYTES_MAX: usize = 1_024;
 
-/// What every user without a password is compared with, so that the answer takes the same time.
-const NOBODYS: &str = "nobody has this password";
-
 /// Hashes passwords with Argon2id. Cheap to clone.
 #[derive(Clone)]
 pub struct Passwords {
     argon2: Argon2<'static>,
     /// Each hashing takes its memory, so there is room for as many as there are processors.
     permits: Arc<Semaphore>,
-    /// A hash to compare with when there is none.
+    /// What is compared with where there is no hash, so that the answer takes the same time: random bytes in a hash's form.
     nobody: Arc<str>,
 }
 
@@ -46,7 +44,8 @@ impl Passwords {
         let params =
             Params::new(memory_kib, passes, 1, None).map_err(|error| format!("passwords cannot be hashed so: {error}"))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobody = hash(&argon2, NOBODYS, entropy)?.into();
+        let (salt, output) = (STANDARD_NO_PAD.encode(entropy.bytes::<16>()), STANDARD_NO_PAD.encode(entropy.bytes::<32>()));
+        let nobody = format!("$argon2id$v=19$m={memory_kib},t={passes},p=1${salt}${output}").into();
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Ok(Self { argon2, permits: Arc::new(Semaphore::new(processors)), nobody })
     }
@@ -108,8 +107,16 @@ mod tests {
         assert_ne!(hash, passwords.hash(secret("correct horse"), Entropy).await.unwrap(), "salted");
         assert!(passwords.matches(secret("correct horse"), Some(&hash)).await.unwrap());
         assert!(!passwords.matches(secret("wrong horse"), Some(&hash)).await.unwrap());
-        assert!(!passwords.matches(secret(NOBODYS), None).await.unwrap());
+        assert!(!passwords.matches(secret("correct horse"), None).await.unwrap());
         assert_eq!(passwords.hash(secret(""), Entropy).await.unwrap_err().errcode(), "M_WEAK_PASSWORD");
         assert_eq!(passwords.hash(secret(&"x".repeat(1_025)), Entropy).await.unwrap_err().errcode(), "M_WEAK_PASSWORD");
+    }
+
+    #[test]
+    fn who_has_no_password_costs_a_hashing_as_well() {
+        let passwords = Passwords::new(64, 1, Entropy).unwrap();
+        // Another error would mean that nothing was hashed.
+        let refused = passwords.argon2.verify_password(b"correct horse", &*passwords.nobody);
+        assert_eq!(refused, Err(argon2::password_hash::Error::PasswordInvalid));
     }
 }
