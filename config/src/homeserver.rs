@@ -168,7 +168,7 @@ impl Default for Rooms {
 pub struct Retention {
     /// L: from a message's arrival until nobody can read it. If made longer, it counts for what comes from then on.
     pub lifetime: Span,
-    /// The length of an epoch: its key is destroyed at most this much after its last message expired.
+    /// The length of an epoch, at least a second: its key is destroyed at most this much after its last message expired.
     pub slot: Span,
     /// How often keys are destroyed and files are dropped.
     pub sweep: Span,
@@ -399,6 +399,10 @@ impl Config {
             if span.as_ms() < 100 {
                 return wrong(key, "must be at least \"100ms\"");
             }
+        }
+        // Slots are counted in 32 bits, from 1970 on.
+        if retention.slot.as_ms() < 1_000 {
+            return wrong("retention.slot", "must be at least \"1s\"");
         }
         if retention.slot > retention.lifetime {
             return wrong("retention.slot", "cannot be longer than retention.lifetime");

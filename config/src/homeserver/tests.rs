@@ -125,6 +125,7 @@ fn mistakes_are_told_with_their_key() {
         ("[server]\nlisten = []\n", &[], &["server.listen"]),
         ("", &[("VESTIBULE_MEDIA__SIZE_MAX", "big")], &["media.size_max", "environment"]),
         ("[retention]\nslot = \"2d\"\n", &[], &["retention.slot"]),
+        ("[retention]\nslot = \"999ms\"\n", &[], &["retention.slot", "1s"]),
         ("[server]\nroot_key = \"data/root.key\"\n", &[], &["server.root_key"]),
         ("[contact]\nsupport_page = \"help\"\n", &[], &["contact.support_page"]),
         ("[previews]\nallow = [\"10.0.0.0/33\"]\n", &[], &["previews.allow", "such as"]),

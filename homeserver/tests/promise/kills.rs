@@ -20,7 +20,7 @@ fn command(folder: &Path, port: u16) -> Command {
     let mut command = binary::command(folder, port);
     command
         .env("VESTIBULE_RETENTION__LIFETIME", "3s")
-        .env("VESTIBULE_RETENTION__SLOT", "200ms")
+        .env("VESTIBULE_RETENTION__SLOT", "1s")
         .env("VESTIBULE_RETENTION__SWEEP", "200ms");
     command
 }
