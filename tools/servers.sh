@@ -126,6 +126,8 @@ start_servers() {
 # Ends what was started here, and nothing else, the last first; waits for it.
 stop_servers() {
     local index
+    # Asked a second time, it is already at it.
+    trap "" INT TERM HUP
     for ((index = ${#SERVERS[@]} - 1; index >= 0; index--)); do
         kill -TERM "${SERVERS[index]}" 2>/dev/null || true
         wait "${SERVERS[index]}" 2>/dev/null || true
