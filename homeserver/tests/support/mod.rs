@@ -99,10 +99,17 @@ impl Server {
         Stopped { clock, config, folder }
     }
 
-    /// The server as a kill at this moment would leave it: a copy of its folder, at a time when nothing is written.
+    /// The server as a kill at this moment would leave it: a copy of its folder, at a time when nothing is written. The store may
+    /// still be deleting files that it needs no more: a copy during which one went is not of one moment, and is made again.
     pub fn image(&self) -> Stopped {
-        let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
-        copy(self.folder.path(), folder.path());
+        let folder = loop {
+            let folder = std::sync::Arc::new(tempfile::tempdir().expect("a folder"));
+            match copy(self.folder.path(), folder.path()) {
+                Ok(()) => break folder,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => panic!("copies: {error}"),
+            }
+        };
         let mut config = self.config.clone();
         config.server.data = folder.path().join("data");
         config.server.root_key = folder.path().join("root.key");
@@ -248,16 +255,18 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     }
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+fn copy(from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
         let to = to.join(entry.file_name());
-        match entry.file_type().expect("a type") {
-            kind if kind.is_dir() => copy(&entry.path(), &to),
-            kind if kind.is_file() => drop(std::fs::copy(entry.path(), to).expect("copies")),
+        match entry.file_type()? {
+            kind if kind.is_dir() => copy(&entry.path(), &to)?,
+            kind if kind.is_file() => drop(std::fs::copy(entry.path(), to)?),
             _ => {}
         }
     }
+    Ok(())
 }
 
 /// All files below `folder`.
