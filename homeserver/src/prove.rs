@@ -266,9 +266,10 @@ impl Search {
                 self.found(path, How::Open, None);
             }
             let Some((chunks, last, epoch)) = &opening else { continue };
-            match chunks.open(number, number == *last, &chunk) {
-                Ok(bytes) if !plain.shows(&self.needle, &bytes) => {}
-                Ok(_) => {
+            let mut bytes = Vec::new();
+            match chunks.open(number, number == *last, &chunk, &mut bytes) {
+                Ok(()) if !plain.shows(&self.needle, &bytes) => {}
+                Ok(()) => {
                     self.found(path, How::Media, *epoch);
                     opening = None;
                 }

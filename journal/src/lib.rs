@@ -29,6 +29,7 @@ mod table;
 mod trace;
 mod view;
 mod wire;
+pub mod xchacha;
 
 #[cfg(test)]
 mod conformance;

@@ -4,15 +4,11 @@
 //! (it is bound by the tag), so that a program can say which version it met without opening anything. The key id tells a
 //! key that is gone from a seal that does not hold.
 
-use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
-};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::xchacha::{self, NONCE_BYTES, SealError, TAG_BYTES};
 use crate::{Epoch, Timestamp};
 
-const NONCE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 1 + 4 + NONCE_BYTES;
 
 /// A key that seals values. `Debug` prints nothing of it.
@@ -72,23 +68,17 @@ impl Place<'_> {
     }
 }
 
-/// A seal that does not hold, or a value that cannot be sealed (no randomness).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SealError;
-
 /// Seals `value` (version byte first) for `place`.
 pub(crate) fn seal(key: &SealKey, place: &Place<'_>, value: &[u8]) -> Result<Vec<u8>, SealError> {
     let (version, body) = value.split_first().ok_or(SealError)?;
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).map_err(|_| SealError)?;
-    let payload = Payload { msg: body, aad: &place.associated_data(*version) };
-    let ciphertext =
-        XChaCha20Poly1305::new(&key.key.into()).encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError)?;
-    let mut sealed = Vec::with_capacity(HEAD_BYTES + ciphertext.len());
+    let mut sealed = Vec::with_capacity(HEAD_BYTES + body.len() + TAG_BYTES);
     sealed.push(*version);
     sealed.extend_from_slice(&key.id);
     sealed.extend_from_slice(&nonce);
-    sealed.extend_from_slice(&ciphertext);
+    sealed.extend_from_slice(body);
+    xchacha::seal(&key.key, &nonce, &place.associated_data(*version), &mut sealed, HEAD_BYTES)?;
     Ok(sealed)
 }
 
@@ -98,11 +88,9 @@ pub(crate) fn strip(key: &SealKey, from_id: &[u8]) -> Result<Option<Zeroizing<Ve
     let Some((nonce, ciphertext)) = from_id.get(4..).and_then(|rest| rest.split_first_chunk::<NONCE_BYTES>()) else {
         return Ok(None);
     };
-    // A stream cipher: encrypting what is encrypted, under the same nonce, is decrypting it. A new tag comes at the end.
-    let mut bytes =
-        XChaCha20Poly1305::new(&key.key.into()).encrypt(&XNonce::from(*nonce), ciphertext).map_err(|_| SealError)?;
-    bytes.truncate(ciphertext.len());
-    Ok(Some(Zeroizing::new(bytes)))
+    let mut bytes = Zeroizing::new(ciphertext.to_vec());
+    xchacha::decrypt_unseen(&key.key, nonce, &mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// The id of the key that sealed this value.
@@ -114,11 +102,10 @@ pub(crate) fn key_id(sealed: &[u8]) -> Option<[u8; 4]> {
 pub(crate) fn open(key: &SealKey, place: &Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
     let (head, ciphertext) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(SealError)?;
     let (version, nonce) = (head[0], head.last_chunk::<NONCE_BYTES>().ok_or(SealError)?);
-    let payload = Payload { msg: ciphertext, aad: &place.associated_data(version) };
-    let body = XChaCha20Poly1305::new(&key.key.into()).decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError)?;
-    let mut value = Vec::with_capacity(1 + body.len());
+    let mut value = Vec::with_capacity(1 + ciphertext.len());
     value.push(version);
-    value.extend_from_slice(&body);
+    value.extend_from_slice(ciphertext);
+    xchacha::open(&key.key, nonce, &place.associated_data(version), &mut value, 1)?;
     Ok(value)
 }
 

@@ -4,26 +4,18 @@
 //! whether it is the last (the STREAM construction): a chunk that is moved, dropped or repeated, or a file that is cut short,
 //! does not open. A file always has a last chunk, an empty one if need be.
 
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce, aead::Aead};
 use engine::media::FileKey;
+use journal::xchacha::{self, NONCE_BYTES, SealError, TAG_BYTES};
 
 /// Unsealed bytes of a chunk.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The tag of a chunk.
-const TAG_BYTES: usize = 16;
-
 /// Sealed bytes of a full chunk.
 pub const SEALED_BYTES: usize = CHUNK_BYTES + TAG_BYTES;
 
-/// A chunk that does not open: the store is damaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a stored file is damaged")]
-pub struct SealError;
-
 /// Seals and opens the chunks of one file.
 pub struct Chunks {
-    cipher: XChaCha20Poly1305,
+    key: FileKey,
 }
 
 impl std::fmt::Debug for Chunks {
@@ -32,34 +24,39 @@ impl std::fmt::Debug for Chunks {
     }
 }
 
-fn nonce(number: u64, last: bool) -> XNonce {
-    let mut nonce = [0; 24];
+fn nonce(number: u64, last: bool) -> [u8; NONCE_BYTES] {
+    let mut nonce = [0; NONCE_BYTES];
     nonce[..8].copy_from_slice(&number.to_be_bytes());
     nonce[8] = u8::from(last);
-    nonce.into()
+    nonce
 }
 
 impl Chunks {
     /// Under the file's key.
     #[must_use]
     pub fn new(key: &FileKey) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(key.expose().into()) }
+        Self { key: key.clone() }
     }
 
-    /// Seals chunk `number`.
+    /// Seals chunk `number`, behind what `out` has.
     ///
     /// # Errors
     /// [`SealError`] for a chunk of an absurd size.
-    pub fn seal(&self, number: u64, last: bool, plain: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.cipher.encrypt(&nonce(number, last), plain).map_err(|_| SealError)
+    pub fn seal(&self, number: u64, last: bool, plain: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        let from = out.len();
+        out.reserve_exact(plain.len() + TAG_BYTES);
+        out.extend_from_slice(plain);
+        xchacha::seal(self.key.expose(), &nonce(number, last), &[], out, from)
     }
 
-    /// Opens chunk `number`.
+    /// Opens chunk `number`, behind what `out` has.
     ///
     /// # Errors
     /// [`SealError`] when it is not that chunk of that file.
-    pub fn open(&self, number: u64, last: bool, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.cipher.decrypt(&nonce(number, last), sealed).map_err(|_| SealError)
+    pub fn open(&self, number: u64, last: bool, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        let from = out.len();
+        out.extend_from_slice(sealed);
+        xchacha::open(self.key.expose(), &nonce(number, last), &[], out, from)
     }
 }
 
@@ -84,11 +81,16 @@ mod tests {
     #[test]
     fn a_chunk_opens_only_in_its_place() {
         let chunks = Chunks::new(&FileKey::new([7; 32]));
-        let sealed = chunks.seal(3, false, b"content").expect("seals");
-        assert_eq!(chunks.open(3, false, &sealed).as_deref(), Ok(b"content".as_slice()));
-        assert_eq!(chunks.open(4, false, &sealed), Err(SealError));
-        assert_eq!(chunks.open(3, true, &sealed), Err(SealError), "a file cut short");
-        assert_eq!(Chunks::new(&FileKey::new([8; 32])).open(3, false, &sealed), Err(SealError));
+        let mut sealed = Vec::new();
+        chunks.seal(3, false, b"content", &mut sealed).expect("seals");
+        let open = |chunks: &Chunks, number, last| {
+            let mut plain = b"before ".to_vec();
+            chunks.open(number, last, &sealed, &mut plain).map(|()| plain)
+        };
+        assert_eq!(open(&chunks, 3, false).as_deref(), Ok(b"before content".as_slice()));
+        assert_eq!(open(&chunks, 4, false), Err(SealError));
+        assert_eq!(open(&chunks, 3, true), Err(SealError), "a file cut short");
+        assert_eq!(open(&Chunks::new(&FileKey::new([8; 32])), 3, false), Err(SealError));
         assert!(!sealed.windows(4).any(|window| window == b"cont"));
     }
 

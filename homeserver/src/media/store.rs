@@ -13,6 +13,7 @@ use engine::class;
 use engine::media::StoredFile;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use journal::xchacha::SealError;
 use journal::{ClassTable, Epoch, Timestamp};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
@@ -24,7 +25,7 @@ pub use upload::{Finished, Upload};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::media::place::{Home, INCOMING, Place};
-use crate::media::seal::{CHUNK_BYTES, Chunks, SealError, last_chunk, sealed_range};
+use crate::media::seal::{CHUNK_BYTES, Chunks, last_chunk, sealed_range};
 use crate::tasks::Tasks;
 
 /// Chunks that are read at once: a download holds this much in memory, whatever its size.
@@ -54,7 +55,7 @@ pub enum StoreError {
     #[error("the folder for files: {0}")]
     Folder(#[from] std::io::Error),
     /// A seal does not hold.
-    #[error(transparent)]
+    #[error("a stored file is damaged")]
     Seal(#[from] SealError),
     /// It expired while it was read.
     #[error("the file has expired")]
@@ -216,7 +217,7 @@ impl Reading {
             let range = sealed_range(self.size, number);
             let (from, to) = (range.start - sealed_start, range.end - sealed_start);
             let sealed = usize::try_from(from).ok().zip(usize::try_from(to).ok()).and_then(|(from, to)| bytes.get(from..to));
-            plain.extend_from_slice(&self.chunks.open(number, number == last_of_file, sealed.ok_or(SealError)?)?);
+            self.chunks.open(number, number == last_of_file, sealed.ok_or(SealError)?, &mut plain)?;
         }
         let plain_start = first * chunk_bytes;
         let end = self.left.end.min(plain_start + plain.len() as u64);

@@ -17,14 +17,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
-    aead::{Aead, Payload},
-};
 use zeroize::Zeroizing;
 
 use super::{KeyringError, RootKey, subkey};
-use crate::{Class, Epoch};
+use crate::{Class, Epoch, xchacha};
 
 const MAGIC: &[u8; 8] = b"VESTKEYS";
 const VERSION: u8 = 1;
@@ -362,19 +358,18 @@ fn checksum(bytes: &[u8]) -> [u8; 16] {
 fn wrap_key(key: &Secret, out: &mut Vec<u8>, secret: &Secret) -> Result<(), KeyringError> {
     let mut nonce = [0; 24];
     getrandom::fill(&mut nonce).map_err(|_| KeyringError::Random)?;
-    let payload = Payload { msg: &**secret, aad: out };
-    let wrapped =
-        XChaCha20Poly1305::new(&(**key).into()).encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyringError::Random)?;
+    let associated = out.clone();
     out.extend_from_slice(&nonce);
-    out.extend_from_slice(&wrapped);
+    let from = out.len();
+    out.extend_from_slice(&**secret);
+    xchacha::seal(key, &nonce, &associated, out, from).map_err(|_| KeyringError::Random)?;
     let sum = checksum(out);
     out.extend_from_slice(&sum);
     Ok(())
 }
 
 fn unwrap_key(key: &Secret, sealed: &Wrapped<'_>) -> Option<Secret> {
-    let payload = Payload { msg: sealed.ciphertext, aad: sealed.associated };
-    let opened = XChaCha20Poly1305::new(&(**key).into()).decrypt(&XNonce::from(sealed.nonce), payload).ok()?;
-    let opened = Zeroizing::new(opened);
+    let mut opened = Zeroizing::new(sealed.ciphertext.to_vec());
+    xchacha::open(key, &sealed.nonce, sealed.associated, &mut opened, 0).ok()?;
     <[u8; 32]>::try_from(opened.as_slice()).ok().map(Zeroizing::new)
 }

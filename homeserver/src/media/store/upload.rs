@@ -102,13 +102,12 @@ impl Upload {
     }
 
     fn seal_chunk(&mut self, last: bool) -> Result<(), StoreError> {
-        let sealed = self.chunks.seal(self.next_chunk, last, &self.plain)?;
         if !last {
             // A file of several chunks gets the memory of a whole part, and no more: growing by doubling would take it.
             let whole = self.incoming.store.0.place.part_bytes + SEALED_BYTES;
             self.sealed.reserve_exact(whole.saturating_sub(self.sealed.len()));
         }
-        self.sealed.extend_from_slice(&sealed);
+        self.chunks.seal(self.next_chunk, last, &self.plain, &mut self.sealed)?;
         self.next_chunk += 1;
         self.plain.clear();
         Ok(())
