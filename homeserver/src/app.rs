@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::egress::LazyClient;
 use crate::entropy::Entropy;
 use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
@@ -55,9 +56,9 @@ pub struct Resources {
     /// The configuration.
     pub config: Arc<Config>,
     /// For calls to addresses that the operator names: application services, push gateways of their own.
-    pub http: reqwest::Client,
+    pub http: LazyClient,
     /// For calls to addresses that users name: public ones only, see [`crate::egress`].
-    pub public_http: reqwest::Client,
+    pub public_http: LazyClient,
     /// Files.
     pub media: MediaStore,
     /// Turns at making thumbnails.

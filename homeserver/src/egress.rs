@@ -1,13 +1,56 @@
-//! Calls to addresses that users name, such as push gateways: they reach what anybody on the Internet reaches, and nothing
-//! that only this machine or its network does.
+//! Calls to other servers. Those to addresses that users name, such as push gateways, reach what anybody on the Internet reaches, and
+//! nothing that only this machine or its network does.
 
 use std::error::Error as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use config::Network;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{ClientBuilder, Response, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
+
+/// A client that is made when it is first used: making one reads the system's some 150 certificates, each from its file, and a server
+/// may run for long without calling anybody.
+pub struct LazyClient {
+    builder: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
+    client: OnceLock<Client>,
+}
+
+impl LazyClient {
+    /// The client that `builder` describes.
+    #[must_use]
+    pub fn new(builder: impl Fn() -> ClientBuilder + Send + Sync + 'static) -> Self {
+        Self { builder: Box::new(builder), client: OnceLock::new() }
+    }
+
+    /// The client. What keeps it from being made is logged, and tried again the next time.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up: on a system without certificates.
+    pub fn get(&self) -> reqwest::Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        match (self.builder)().build() {
+            // Of two that are made at once, one is dropped.
+            Ok(client) => Ok(self.client.get_or_init(|| client)),
+            Err(error) => {
+                let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                tracing::error!(
+                    cause,
+                    "no other server can be called: are the system's certificates (ca-certificates) installed?"
+                );
+                Err(error)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for LazyClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LazyClient").field("client", &self.client).finish_non_exhaustive()
+    }
+}
 
 /// A name that leads to no public address.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -141,6 +184,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -203,11 +248,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_client_is_made_at_its_first_use_and_once() {
+        let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = |describe: fn(ClientBuilder) -> ClientBuilder| {
+            let made = Arc::clone(&made);
+            LazyClient::new(move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                describe(Client::builder())
+            })
+        };
+        let client = counted(|builder| builder);
+        assert_eq!(made.load(Ordering::SeqCst), 0, "nobody has called");
+        client.get().expect("a client");
+        client.get().expect("the same");
+        assert_eq!(made.swap(0, Ordering::SeqCst), 1);
+        // What cannot be made now may be made later.
+        let broken = counted(|builder| builder.user_agent("two\nlines"));
+        for _ in 0..2 {
+            broken.get().expect_err("cannot be made");
+        }
+        assert_eq!(made.load(Ordering::SeqCst), 2);
+    }
+
     #[tokio::test]
     async fn a_name_of_this_machine_is_not_connected_to() {
         let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let client = public_only(reqwest::Client::builder()).build().expect("a client");
+        let client = public_only(Client::builder()).build().expect("a client");
         let url = format!("http://localhost:{}/", listener.local_addr().expect("bound").port());
         let error = client.get(url).send().await.expect_err("refused");
         assert!(is_not_public(&error), "{error:?}");

@@ -12,7 +12,7 @@ use reqwest::{Client, Response, Url};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use crate::egress::{self, Reach};
+use crate::egress::{self, LazyClient, Reach};
 
 /// How long a page and its picture may take together.
 const TIME_MAX: Duration = Duration::from_secs(20);
@@ -71,28 +71,30 @@ pub struct Picture {
 /// Fetches previews.
 #[derive(Debug)]
 pub struct Previews {
-    http: Client,
+    http: LazyClient,
     reach: Reach,
     turns: Semaphore,
 }
 
 impl Previews {
     /// As configured; `None` when previews are off.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
-    pub fn new(config: &config::Previews) -> Result<Option<Self>, reqwest::Error> {
+    #[must_use]
+    pub fn new(config: &config::Previews) -> Option<Self> {
         if !config.enabled {
-            return Ok(None);
+            return None;
         }
         let reach = Reach::new(&config.allow);
-        let builder = Client::builder()
-            .referer(false)
-            .connect_timeout(PAUSE_MAX)
-            .read_timeout(PAUSE_MAX)
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("Vestibule/", env!("CARGO_PKG_VERSION"), " (link preview)"));
-        Ok(Some(Self { http: reach.only(builder).build()?, reach, turns: Semaphore::new(FETCHES_MAX) }))
+        let of_client = reach.clone();
+        let http = LazyClient::new(move || {
+            let builder = Client::builder()
+                .referer(false)
+                .connect_timeout(PAUSE_MAX)
+                .read_timeout(PAUSE_MAX)
+                .pool_max_idle_per_host(0)
+                .user_agent(concat!("Vestibule/", env!("CARGO_PKG_VERSION"), " (link preview)"));
+            of_client.only(builder)
+        });
+        Some(Self { http, reach, turns: Semaphore::new(FETCHES_MAX) })
     }
 
     /// The address that a person means: `http` or `https`, without a fragment.
@@ -158,7 +160,7 @@ impl Previews {
             if !self.reach.names(&url) {
                 return Err(NoPreview);
             }
-            let response = self.http.get(url.clone()).header(header::ACCEPT, accept).send().await?;
+            let response = self.http.get()?.get(url.clone()).header(header::ACCEPT, accept).send().await?;
             if !response.status().is_redirection() {
                 return response.error_for_status().map(|response| (url, response)).map_err(NoPreview::from);
             }

@@ -18,7 +18,7 @@ use crate::appservices;
 use crate::backup;
 use crate::clock::Clock;
 use crate::connections::Connections;
-use crate::egress;
+use crate::egress::{self, LazyClient};
 use crate::entropy::Entropy;
 use crate::ephemeral::Ephemeral;
 use crate::http::ApiError;
@@ -101,8 +101,8 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let row = server_row(&journal, &config, &clock, entropy).await?;
     let server = Arc::new(server(&config, &row)?);
 
-    let (http, public_http) = clients().map_err(|error| StartError::Mismatch(error.to_string()))?;
-    let previews = Previews::new(&config.previews).map_err(|error| StartError::Mismatch(error.to_string()))?;
+    let (http, public_http) = clients();
+    let previews = Previews::new(&config.previews);
     let rates = Rates::new(&config.limits, &clock);
     let passwords =
         Passwords::new(config.passwords.memory_kib, config.passwords.passes, entropy).map_err(StartError::Mismatch)?;
@@ -143,10 +143,10 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
 }
 
 /// The clients for calls to addresses that the operator names, and to those that users name.
-fn clients() -> reqwest::Result<(reqwest::Client, reqwest::Client)> {
+fn clients() -> (LazyClient, LazyClient) {
     let builder = || reqwest::Client::builder().connect_timeout(CONNECT_TIME_MAX).timeout(CALL_TIME_MAX);
-    let http = builder().redirect(reqwest::redirect::Policy::none()).build()?;
-    Ok((http, egress::public_only(builder()).build()?))
+    let http = LazyClient::new(move || builder().redirect(reqwest::redirect::Policy::none()));
+    (http, LazyClient::new(move || egress::public_only(builder())))
 }
 
 /// The retention classes, in the order of [`engine::class`].

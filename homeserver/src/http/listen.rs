@@ -10,6 +10,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tower::ServiceExt as _;
 
@@ -17,7 +18,7 @@ use crate::app::App;
 use crate::http::router::Peer;
 use crate::http::tls::Tls;
 
-/// How long the headers of a request may take: an idle connection is closed after it.
+/// How long the first byte of a connection may take, and the headers of a request: an idle connection is closed after it.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(75);
 
 /// Bytes of the headers of one request.
@@ -28,6 +29,9 @@ const HEADERS_MAX: usize = 100;
 
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
+
+/// What a connection begins with whose client knows that this server speaks HTTP/2 (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long running requests may take when the server ends.
 const END_TIME_MAX: Duration = Duration::from_secs(10);
@@ -62,7 +66,7 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, tls: Option<Tls>, rou
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     http.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(64 * 1024);
-    let connector = Connector { http, tls, router, app: app.clone() };
+    let connector = Arc::new(Connector { http1: http.clone().http1_only(), http, tls, router, app: app.clone() });
 
     let accept_all = listeners.iter().map(|listener| accept(&connector, listener, &graceful, &connections));
     tokio::select! {
@@ -75,7 +79,12 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, tls: Option<Tls>, rou
     }
 }
 
-async fn accept(connector: &Connector, listener: &TcpListener, graceful: &GracefulShutdown, connections: &Arc<Semaphore>) {
+async fn accept(
+    connector: &Arc<Connector>,
+    listener: &TcpListener,
+    graceful: &GracefulShutdown,
+    connections: &Arc<Semaphore>,
+) {
     loop {
         // A place first, then a connection: what is too much waits in the system's queue.
         let Ok(place) = Arc::clone(connections).acquire_owned().await else { return };
@@ -87,7 +96,7 @@ async fn accept(connector: &Connector, listener: &TcpListener, graceful: &Gracef
                 continue;
             }
         };
-        let connection = connector.clone().connection(stream, peer, graceful.watcher());
+        let connection = Arc::clone(connector).connection(stream, peer, graceful.watcher());
         connector.app.tasks.spawn(async move {
             connection.await;
             drop(place);
@@ -95,37 +104,52 @@ async fn accept(connector: &Connector, listener: &TcpListener, graceful: &Gracef
     }
 }
 
-/// What a connection needs.
-#[derive(Clone)]
+/// What connections need.
 struct Connector {
     app: App,
+    /// For either protocol, told apart by what it reads.
     http: auto::Builder<TokioExecutor>,
+    /// For HTTP/1.1 only. The other one reads a connection's first bytes by themselves, after which there is no room for a whole read in
+    /// the library's buffer: it becomes twice as large, 16 KiB for as long as the connection lives.
+    http1: auto::Builder<TokioExecutor>,
     tls: Option<Tls>,
     router: axum::Router,
 }
 
 impl Connector {
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
         // Answers are small and awaited: don't wait for more to fill a packet.
         let _: Result<(), _> = stream.set_nodelay(true);
-        let stream = match self.tls {
-            None => Either::Left(stream),
-            Some(tls) => {
-                let accepted = tokio::select! {
-                    accepted = tls.accept(stream) => accepted,
-                    () = self.app.tasks.ended() => return,
-                };
-                let Some(stream) = accepted else { return };
-                Either::Right(stream)
-            }
+        let begun = tokio::select! {
+            begun = self.begin(stream) => begun,
+            () = self.app.tasks.ended() => return,
         };
-        let router = self.router;
+        let Some((stream, is_http1)) = begun else { return };
+        let http = if is_http1 { &self.http1 } else { &self.http };
+        let router = self.router.clone();
         let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer.ip()));
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         // A connection that breaks is the client's affair.
         let _: Result<(), _> = watcher.watch(connection).await;
+    }
+
+    /// The connection, and whether it is certainly HTTP/1.1; `None` for a client that does not begin.
+    async fn begin(&self, stream: TcpStream) -> Option<(Either<TcpStream, TlsStream<TcpStream>>, bool)> {
+        match &self.tls {
+            None => {
+                let mut start = [0; HTTP2_PREFACE.len()];
+                // Looked at, not taken.
+                let length = tokio::time::timeout(HEADER_TIME_MAX, stream.peek(&mut start)).await.ok()?.ok()?;
+                Some((Either::Left(stream), !HTTP2_PREFACE.starts_with(start.get(..length)?)))
+            }
+            Some(tls) => {
+                let stream = tls.accept(stream).await?;
+                let is_http1 = stream.get_ref().1.alpn_protocol() != Some(b"h2".as_slice());
+                Some((Either::Right(stream), is_http1))
+            }
+        }
     }
 }

@@ -297,12 +297,12 @@ impl<'a> Call<'a> {
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(), CallError> {
         let url = format!("{}/_matrix/app/v1/{path}", self.base);
-        let mut request = self.app.http.request(method, url).bearer_auth(self.token);
+        // The library's errors quote the URL, which may hold ids: only the kind is passed on.
+        let kind = |error: reqwest::Error| if error.is_timeout() { CallError::TimedOut } else { CallError::Unreachable };
+        let mut request = self.app.http.get().map_err(kind)?.request(method, url).bearer_auth(self.token);
         if let Some(body) = body {
             request = request.json(body);
         }
-        // The library's errors quote the URL, which may hold ids: only the kind is passed on.
-        let kind = |error: reqwest::Error| if error.is_timeout() { CallError::TimedOut } else { CallError::Unreachable };
         let response = request.send().await.map_err(kind)?;
         let status = response.status();
         let answer = egress::read_body(response, ANSWER_BYTES_MAX).await.map_err(kind)?;

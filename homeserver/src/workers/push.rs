@@ -16,7 +16,7 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::egress;
+use crate::egress::{self, LazyClient};
 use crate::http::ApiError;
 use crate::hub::Woken;
 
@@ -48,7 +48,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Gateway<'a> {
     url: Url,
-    client: &'a reqwest::Client,
+    client: &'a LazyClient,
 }
 
 /// An address that is no push gateway's.
@@ -92,7 +92,9 @@ impl<'a> Gateway<'a> {
             #[serde(default)]
             rejected: Vec<String>,
         }
-        let request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
+        // That no client can be made is this machine's fault, and no reason to give up what is queued.
+        let client = self.client.get().map_err(|_| Failure::Later { wait: None })?;
+        let request = client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
         let response = request.body(call.body.get().to_owned()).send().await.map_err(|error| Failure::of(&error))?;
         let status = response.status();
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());

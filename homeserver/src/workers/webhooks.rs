@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::app::App;
-use crate::egress;
+use crate::egress::{self, LazyClient};
 use crate::entropy::Entropy;
 use crate::http::ApiError;
 use crate::start::StartError;
@@ -44,7 +44,7 @@ const SECRET_BYTES: usize = 32;
 /// Where the platform is told, and how it knows that it is told by this server.
 pub struct Webhooks {
     url: Url,
-    http: reqwest::Client,
+    http: LazyClient,
     secret: Secret,
 }
 
@@ -63,14 +63,14 @@ impl Webhooks {
         let Some(url) = &config.webhooks.url else { return Ok(None) };
         let wrong = |problem: &str| StartError::Mismatch(format!("webhooks.url {problem}"));
         let url = Url::parse(url).map_err(|error| wrong(&format!("is not a URL: {error}")))?;
-        let mut client = reqwest::Client::builder().timeout(CALL_TIME_MAX).redirect(reqwest::redirect::Policy::none());
-        if !config.webhooks.private_network {
-            if !egress::names_public(&url) {
-                return Err(wrong("names a private address: set webhooks.private_network = true if that is meant"));
-            }
-            client = egress::public_only(client);
+        let private_network = config.webhooks.private_network;
+        if !private_network && !egress::names_public(&url) {
+            return Err(wrong("names a private address: set webhooks.private_network = true if that is meant"));
         }
-        let http = client.build().map_err(|error| StartError::Mismatch(error.to_string()))?;
+        let http = LazyClient::new(move || {
+            let builder = reqwest::Client::builder().timeout(CALL_TIME_MAX).redirect(reqwest::redirect::Policy::none());
+            if private_network { builder } else { egress::public_only(builder) }
+        });
         let secret = secret(&config.webhooks.secret, entropy)?;
         Ok(Some(Self { url, http, secret }))
     }
@@ -188,15 +188,7 @@ fn body(next: &Waiting) -> Value {
 async fn tell(app: &App, hook: &Webhooks, next: &Waiting) -> Result<(), TellError> {
     let body = body(next).to_string();
     let timestamp = app.clock.now().as_ms() / 1_000;
-    let request = hook
-        .http
-        .post(hook.url.clone())
-        .header("content-type", "application/json")
-        .header("webhook-id", &next.row.id)
-        .header("webhook-timestamp", timestamp)
-        .header("webhook-signature", hook.signature(&next.row.id, timestamp, body.as_bytes()))
-        .body(body);
-    let response = request.send().await.map_err(|error| {
+    let failed = |error: reqwest::Error| {
         if egress::is_not_public(&error) {
             TellError::NotPublic
         } else if error.is_timeout() {
@@ -204,7 +196,16 @@ async fn tell(app: &App, hook: &Webhooks, next: &Waiting) -> Result<(), TellErro
         } else {
             TellError::Unreachable
         }
-    })?;
+    };
+    let client = hook.http.get().map_err(failed)?;
+    let request = client
+        .post(hook.url.clone())
+        .header("content-type", "application/json")
+        .header("webhook-id", &next.row.id)
+        .header("webhook-timestamp", timestamp)
+        .header("webhook-signature", hook.signature(&next.row.id, timestamp, body.as_bytes()))
+        .body(body);
+    let response = request.send().await.map_err(failed)?;
     if response.status().is_success() { Ok(()) } else { Err(TellError::Status(response.status().as_u16())) }
 }
 

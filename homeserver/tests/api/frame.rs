@@ -7,6 +7,8 @@ use ruma::CanonicalJsonObject;
 use ruma::serde::Base64;
 use ruma::signatures::{PublicKeyMap, PublicKeySet, verify_json};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{Server, answer, eventually};
 
@@ -17,6 +19,25 @@ async fn versions_are_told_to_anybody() {
     assert!(versions["versions"].as_array().expect("a list").contains(&json!("v1.11")));
     let well_known = answer(server.request(Method::GET, "/.well-known/matrix/client")).await.ok();
     assert_eq!(well_known["m.homeserver"]["base_url"], json!(server.base));
+}
+
+#[tokio::test]
+async fn the_first_bytes_of_a_connection_say_which_http_it_is() {
+    let server = Server::start().await;
+    let mut slow = TcpStream::connect(server.address).await.expect("connects");
+    // HTTP/2 begins like this, and so does a POST.
+    slow.write_all(b"P").await.expect("writes");
+
+    let knowing = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let request = knowing.get(format!("{}/_matrix/client/versions", server.base));
+    let answer = request.send().await.expect("an answer");
+    assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));
+
+    let rest = b"OST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    slow.write_all(rest).await.expect("writes");
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.expect("reads");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
 #[tokio::test]

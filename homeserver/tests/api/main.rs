@@ -11,6 +11,7 @@ mod appservice;
 mod attack;
 mod backup;
 mod bad_input;
+mod commands;
 mod delayed;
 mod frame;
 mod identity;

@@ -66,6 +66,12 @@ async fn answers_over_tls_and_tells_browsers_to_stay_there() {
 
     let stream = connect(&server, &["h2", "http/1.1"]).await;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    let root = reqwest::Certificate::from_der(&certificate("first")).expect("a certificate");
+    let client =
+        reqwest::Client::builder().tls_certs_only([root]).resolve("localhost", server.address).build().expect("a client");
+    let url = format!("https://localhost:{}/_matrix/client/versions", server.address.port());
+    let answer = client.get(url).send().await.expect("an answer");
+    assert_eq!((answer.version(), answer.status().as_u16()), (reqwest::Version::HTTP_2, 200));
 }
 
 #[tokio::test]
