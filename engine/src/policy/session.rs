@@ -96,8 +96,8 @@ pub(super) fn check_sessions(
     invited: &Standing,
     members: &[Standing],
 ) -> Result<(), Reject> {
-    let others = || members.iter().filter(|member| *member != inviting);
-    let nobody_reads = others().next().is_some() && others().all(|other| other.has_ended(cx));
+    let mut others = members.iter().filter(|member| *member != inviting).peekable();
+    let nobody_reads = others.peek().is_some() && others.all(|other| other.has_ended(cx));
     if matches!(inviting, Standing::Host { .. }) && (invited.has_ended(cx) || nobody_reads) {
         return Err(Silence::SessionEnded.into());
     }
