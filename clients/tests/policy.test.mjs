@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 import { sdk, silence } from "../drivers/js_sdk.mjs";
 import { Homeserver, passwordLogin, within } from "../harness.mjs";
 
-const { ClientEvent } = sdk;
+const { ClientEvent, RoomEvent } = sdk;
 const logger = silence();
 
 /** From the answer to the platform until both sides' clients have been told. */
@@ -282,6 +282,51 @@ function told(client, enabled) {
         client.on(ClientEvent.AccountData, look);
     });
 }
+
+/** Resolves with the moment at which this client is told of a room that the other's session has ended. */
+function toldOfEnd(client, room_id) {
+    return new Promise((resolve) => {
+        const look = (event, room) => {
+            if (room.roomId !== room_id || event.getType() !== "org.vestibule.session" || event.getContent().ended !== true) return;
+            client.off(RoomEvent.AccountData, look);
+            resolve(Date.now());
+        };
+        client.on(RoomEvent.AccountData, look);
+    });
+}
+
+test("a session that ends while a room is open: the host's client is told within a second, and refused in a sentence", async (t) => {
+    await platform.putOrganization("ended", "Ended");
+    await platform.putAccount("ended", "west", "West Clinic");
+    const { user_id } = await platform.putHost("una", { organization: "ended", account: "west", display_name: "Una" });
+    const invitees = ["otis", "odo"].map((id) => ({ id, display_name: id }));
+    const session = await platform.putSession("ended-1", { host: "una", invitees, ends_at: Date.now() + SESSION_MS });
+    const [otis, odo] = session.invitees;
+    const host = await enterPage(user_id);
+    const guest = await enterPage(otis.user_id);
+    const { room_id } = await guest.createRoom({ invite: [user_id] });
+    await host.joinRoom(room_id);
+    const { event_id } = await host.sendMessage(room_id, { msgtype: "m.text", body: "before" });
+    t.after(() => host.stopClient());
+    const synced = new Promise((resolve) => host.once(ClientEvent.Sync, resolve));
+    await host.startClient({ initialSyncLimit: 5 });
+    await within("a sync", synced);
+
+    const learnt = toldOfEnd(host, room_id);
+    await platform.endSession("ended-1");
+    const since = Date.now();
+    const at = await within("the end", learnt);
+    assert.ok(at - since < LEARNS_MS, `after ${at - since} ms`);
+    const sentence = "This session has ended: they can't read it any more.";
+    const refused = { code: "F", told: [403, "M_FORBIDDEN", sentence] };
+    assert.deepEqual(await outcome(host.sendMessage(room_id, { msgtype: "m.text", body: "x" })), refused);
+    assert.deepEqual(await outcome(host.sendTyping(room_id, true, 5_000)), refused);
+    assert.deepEqual(await outcome(host.invite(room_id, "@support:clients.test")), refused);
+    assert.deepEqual(await outcome(host.createRoom({ invite: [odo.user_id] })), refused);
+    assert.equal((await host.fetchRoomEvent(room_id, event_id)).content.body, "before", "it stays to be read");
+    const { room_id: with_support } = await host.createRoom({ invite: ["@support:clients.test"] });
+    assert.deepEqual(await outcome(host.sendMessage(with_support, { msgtype: "m.text", body: "help" })), { code: "ok" });
+});
 
 test("chat that is switched off while a room is open: clients are told within a second, and refused in a sentence", async (t) => {
     await platform.putOrganization("quiet", "Quiet");

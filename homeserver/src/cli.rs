@@ -1,5 +1,6 @@
 //! What is typed after `vestibule`, and how its answers look.
 
+mod moment;
 mod platform;
 mod promise;
 mod users;

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::Reject;
 use engine::account::Secret;
-use engine::audit::Actor;
+use engine::audit::{self, Actor, NewEntry};
 use engine::platform::{self, CreatePlatformKey};
 use engine::tables::Scope;
+use engine::{Cx, Decided, Decision, Reject};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
@@ -109,7 +110,8 @@ pub async fn execute(app: &App, order: Order, progress: &Progress) -> Result<Val
             let scopes = if scopes.is_empty() { vec![Scope::Platform] } else { scopes };
             let command =
                 CreatePlatformKey { id: id.clone(), key: Secret::new(key.clone()), scopes: scopes.clone(), lifetime_ms };
-            app.run(|cx| platform::create_platform_key(cx, &command)).await?;
+            let about = std::iter::once(id.clone()).chain(scopes.iter().map(|scope| scope.as_str().to_owned())).collect();
+            recorded(app, "keys create", about, |cx| platform::create_platform_key(cx, &command)).await?;
             Ok(json!({ "id": id, "key": key, "scopes": scopes }))
         }
         Order::KeysList => {
@@ -120,7 +122,7 @@ pub async fn execute(app: &App, order: Order, progress: &Progress) -> Result<Val
             Ok(json!({ "keys": keys.collect::<Vec<_>>() }))
         }
         Order::KeysRevoke { id } => {
-            app.run(|cx| platform::revoke_platform_key(cx, &id)).await?;
+            recorded(app, "keys revoke", vec![id.clone()], |cx| platform::revoke_platform_key(cx, &id)).await?;
             Ok(json!({ "id": id }))
         }
         Order::RetentionStatus => promise::status(app).await,
@@ -129,6 +131,31 @@ pub async fn execute(app: &App, order: Order, progress: &Progress) -> Result<Val
         Order::User(order) => users::execute(app, order).await,
         Order::ReportsList => Ok(json!({ "reports": app.read(engine::reports::reports)? })),
     }
+}
+
+/// Runs what the operator orders; the audit trail has it in the same batch, or in one of its own if it is refused.
+async fn recorded(
+    app: &App,
+    action: &str,
+    objects: Vec<String>,
+    decide: impl Fn(&Cx<'_>) -> Decided<()>,
+) -> Result<(), ApiError> {
+    let (id, actor) = (app.entropy.id(24), Actor::Operator);
+    let mut entry = NewEntry { id, actor, action: action.to_owned(), objects, status: StatusCode::OK.as_u16() };
+    let done = app
+        .run(|cx| {
+            let mut decision = decide(cx)?;
+            if let Decision::Commit { batch, .. } = &mut decision {
+                audit::write(cx, batch, &entry);
+            }
+            Ok(decision)
+        })
+        .await;
+    if let Err(error) = &done {
+        entry.status = error.status().as_u16();
+        app.run(|cx| audit::record(cx, &entry)).await?;
+    }
+    done
 }
 
 /// A call of the platform API, made at the server's own terminal: no key, and in the audit trail as the operator's.

@@ -29,7 +29,7 @@ const TAGS_MAX: usize = 100;
 /// Whether the server writes this type itself, so that clients may only read it.
 #[must_use]
 pub fn is_server_controlled(event_type: &str) -> bool {
-    matches!(event_type, "m.fully_read" | "m.push_rules" | policy::CHAT)
+    matches!(event_type, "m.fully_read" | "m.push_rules" | policy::CHAT | policy::SESSION)
 }
 
 /// The user's account data of one type.

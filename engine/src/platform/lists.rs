@@ -156,7 +156,7 @@ pub struct Session {
 pub fn session(cx: &Cx<'_>, session: &str) -> Result<Session, Stop> {
     let row = tables::SESSIONS.get(cx.view, &(cx.name(session),))?;
     let row = row.ok_or_else(|| Reject::not_found("there is no such session"))?.value;
-    let host = tables::HOST_USERS.get(cx.view, &(cx.user(&row.host),))?.map(|row| row.value.host);
+    let host = host_of(cx, &row)?;
     let mut invitees = Vec::new();
     let participants: BTreeMap<_, _> = super::participants(cx, session)?;
     for participant in participants.into_values() {
@@ -166,21 +166,46 @@ pub fn session(cx: &Cx<'_>, session: &str) -> Result<Session, Stop> {
     Ok(Session { row, host, invitees })
 }
 
+/// The platform's id of a session's host; `None` when the host is gone.
+fn host_of(cx: &Cx<'_>, session: &SessionRow) -> Result<Option<String>, ReadError> {
+    Ok(tables::HOST_USERS.get(cx.view, &(cx.user(&session.host),))?.map(|row| row.value.host))
+}
+
+/// A session as a list has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSession {
+    /// The session.
+    pub row: SessionRow,
+    /// The platform's id of its host; `None` when the host is gone.
+    pub host: Option<String>,
+    /// How many participants it has: [`super::INVITEES_MAX`] with one `PUT`, those left out by a later one included.
+    pub invitees: u64,
+}
+
+fn listed(cx: &Cx<'_>, sessions: Vec<SessionRow>) -> Result<Vec<ListedSession>, ReadError> {
+    let listed = sessions.into_iter().map(|row| {
+        let invitees = tables::SESSION_INVITEES.count(cx.view, &(cx.name(&row.session),))?;
+        Ok(ListedSession { host: host_of(cx, &row)?, invitees, row })
+    });
+    listed.collect()
+}
+
 /// All sessions, those that are over included while they are known.
 ///
 /// # Errors
 /// [`ReadError`] when the store cannot be read.
-pub fn sessions(cx: &Cx<'_>, ask: &PageRequest) -> Result<Page<SessionRow>, ReadError> {
+pub fn sessions(cx: &Cx<'_>, ask: &PageRequest) -> Result<Page<ListedSession>, ReadError> {
     let after = ask.after.as_deref().map(|after| (cx.name(after),));
     let scan = tables::SESSIONS.scan_from(cx.view, &(), &after.unwrap_or((FIRST,)));
-    page(scan, after.as_ref(), ask.limit, |row| row.session.clone())
+    let rows = page(scan, after.as_ref(), ask.limit, |row| row.session.clone())?;
+    Ok(Page { items: listed(cx, rows.items)?, next: rows.next })
 }
 
 /// The sessions of a host.
 ///
 /// # Errors
 /// `M_NOT_FOUND` without the host.
-pub fn sessions_of(cx: &Cx<'_>, host: &str, ask: &PageRequest) -> Result<Page<SessionRow>, Stop> {
+pub fn sessions_of(cx: &Cx<'_>, host: &str, ask: &PageRequest) -> Result<Page<ListedSession>, Stop> {
     let user = cx.user(&host_row(cx, host)?.user_id);
     let after = ask.after.as_deref().map(|after| (user, cx.name(after)));
     let scan = tables::HOST_SESSIONS.scan_from(cx.view, &(user,), &after.unwrap_or((user, FIRST)));
@@ -189,7 +214,7 @@ pub fn sessions_of(cx: &Cx<'_>, host: &str, ask: &PageRequest) -> Result<Page<Se
     for id in &ids.items {
         items.extend(tables::SESSIONS.get(cx.view, &(cx.name(id),))?.map(|row| row.value));
     }
-    Ok(Page { items, next: ids.next })
+    Ok(Page { items: listed(cx, items)?, next: ids.next })
 }
 
 /// The sessions of a host's user that have not been ended, a few.

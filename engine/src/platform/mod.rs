@@ -19,8 +19,8 @@ pub(crate) mod tests;
 pub use hosts::{Host, PutHost, create_login_token, host, put_host, require_provisioned};
 pub use idempotency::{ANSWER_MS, Repeatable, answered, remember};
 pub use lists::{
-    PAGE_MAX, Page, PageRequest, Session, account, account_page, host_row, hosts, hosts_of, open_sessions, organization,
-    organizations, session, sessions, sessions_of,
+    ListedSession, PAGE_MAX, Page, PageRequest, Session, account, account_page, host_row, hosts, hosts_of, open_sessions,
+    organization, organizations, session, sessions, sessions_of,
 };
 pub use me::{Inviter, Me, Role, me};
 pub use newcomer::NewcomerRecords;

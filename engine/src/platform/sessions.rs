@@ -9,7 +9,7 @@ use super::{NewcomerRecords, check_text, hosts, webhooks};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop,
     account::{self, Directory, profile},
-    due, erase,
+    due, erase, policy,
     tables::{self, ParticipantRow, SessionRow, UserKind},
 };
 
@@ -117,7 +117,7 @@ pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
     for (id, left_out) in &before {
         if !put.participants.contains_key(id) && left_out.ends_at > cx.now() {
             let out = ParticipantRow { ends_at: cx.now().min(left_out.ends_at), ..left_out.clone() };
-            changed |= put_participant(&mut draft, &out);
+            changed |= put_participant(&mut draft, &out)?;
             account::delete_all_devices_but(&mut draft, &out.user_id, None)?;
         }
     }
@@ -166,7 +166,7 @@ fn put_invitee(
     };
     match (known, &invitee.new_user) {
         (None, Some((_, records))) => {
-            put_participant(draft, &row);
+            put_participant(draft, &row)?;
             let kind = (UserKind::Participant, &Directory::Invited(session.host.clone()));
             hosts::put_provisioned(draft, &user_id, kind, invitee.display_name.clone(), records)?;
             Ok(true)
@@ -184,7 +184,7 @@ fn put_invitee(
             }
             let moved = known != Some(&row);
             if moved {
-                put_participant(draft, &row);
+                put_participant(draft, &row)?;
                 // An open page shows who the host is: see `policy::chat_state`.
                 draft.wake(&row.user_id);
             }
@@ -193,11 +193,12 @@ fn put_invitee(
     }
 }
 
-fn put_participant(draft: &mut Draft<'_>, row: &ParticipantRow) -> bool {
+fn put_participant(draft: &mut Draft<'_>, row: &ParticipantRow) -> Result<bool, ReadError> {
     let cx = draft.cx();
+    policy::tell_host(draft, row)?;
     tables::SESSION_INVITEES.put(&mut draft.batch, &(cx.name(&row.session), cx.name(&row.invitee)), row);
     tables::PARTICIPANTS.put(&mut draft.batch, &(cx.user(&row.user_id),), row);
-    true
+    Ok(true)
 }
 
 /// Drafts the session's row, and when it is due; wakes the worker that ends sessions.
@@ -262,7 +263,7 @@ pub(crate) fn close_session(draft: &mut Draft<'_>, session: &str) -> Result<(), 
     webhooks::session_ended(draft, session);
     for participant in participants(&cx, session)?.into_values() {
         let ends_at = participant.ends_at.min(cx.now());
-        put_participant(draft, &ParticipantRow { ends_at, ..participant.clone() });
+        put_participant(draft, &ParticipantRow { ends_at, ..participant.clone() })?;
         account::delete_all_devices_but(draft, &participant.user_id, None)?;
         draft.wake(&participant.user_id);
     }

@@ -8,6 +8,7 @@
 
 mod chat;
 mod retention;
+mod session;
 mod standing;
 
 #[cfg(test)]
@@ -20,6 +21,9 @@ use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
 pub use chat::{CHAT, ChatState, account_topic, chat_state, upload_per_day};
 pub use retention::{check_text_retention, shortest_text_retention_ms, text_retention_ms};
+pub use session::SESSION;
+pub(crate) use session::tell_host;
+use session::{Silence, check_sessions, silence};
 use standing::acting;
 pub use standing::{Standing, is_support, standing, support_user_id};
 
@@ -63,6 +67,9 @@ pub fn may_create_room(cx: &Cx<'_>, creator: &UserId, invitees: &[OwnedUserId]) 
         for other in &together {
             check_pair(other, &invited)?;
         }
+        if let Some(creating) = together.first() {
+            check_sessions(cx, creating, &invited, &[])?;
+        }
         together.push(invited);
     }
     check_chat_enabled(&together).map_err(Stop::from)
@@ -81,6 +88,7 @@ pub fn may_invite(cx: &Cx<'_>, sender: &UserId, target: &UserId, room_id: Option
         return Err(Reject::forbidden("You can't invite others into this chat.").into());
     }
     let mut together = check_against_members(cx, room_id, target, &invited)?;
+    check_sessions(cx, &inviting, &invited, &together)?;
     together.push(inviting);
     together.push(invited);
     check_chat_enabled(&together).map_err(Stop::from)
@@ -103,6 +111,9 @@ pub fn claim_pairs(draft: &mut Draft<'_>, room_id: &RoomId, user: &UserId, other
         {
             return Err(Reject::forbidden("There is already a chat between you: go on there.").into());
         }
+        // A session that ends meanwhile tells the host of the room, see `tell_host`.
+        let invited = tables::PARTICIPANTS.get(cx.view, &(key.0,))?;
+        tables::PARTICIPANTS.require(&mut draft.batch, &(key.0,), invited.map(|row| row.version));
         tables::PAIR_ROOMS.require(&mut draft.batch, &key, claimed.map(|row| row.version));
         tables::PAIR_ROOMS.put(&mut draft.batch, &key, &room_id.to_owned());
     }
@@ -136,46 +147,28 @@ pub fn may_join(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop
 }
 
 /// Whether `user` may write into the room: messages, state, typing. With chat switched off for the account, or for everybody
-/// else's there, the room is only to be read (F12).
+/// else's there (F12), the room is only to be read; so it is for a host when the sessions of all others are over.
 ///
 /// # Errors
-/// [`Reject::Forbidden`] when chat is switched off for the account, [`Reject::UserSuspended`]; [`Stop::Read`].
+/// [`Reject::Forbidden`] when it is only to be read, [`Reject::UserSuspended`]; [`Stop::Read`].
 pub fn may_send(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop> {
-    check_chat(cx, user, &acting(cx, user)?, room_id)
+    match silence(cx, user, &acting(cx, user)?, room_id)? {
+        None => Ok(()),
+        Some(silence) => Err(Reject::from(silence).into()),
+    }
 }
 
 /// Whether `user` may redact an event of `sender` in the room. What one has sent oneself one may take back also while
-/// suspended.
+/// suspended, and when nobody else reads it any more.
 ///
 /// # Errors
 /// As [`may_send`].
 pub fn may_redact(cx: &Cx<'_>, user: &UserId, sender: &UserId, room_id: &RoomId) -> Result<(), Stop> {
     let redacting = if user == sender { standing(cx, user)? } else { acting(cx, user)? };
-    check_chat(cx, user, &redacting, room_id)
-}
-
-/// With chat switched off for `user`, only talking with support is left.
-fn check_chat(cx: &Cx<'_>, user: &UserId, sending: &Standing, room_id: &RoomId) -> Result<(), Stop> {
-    // A participant's account is the inviter's: nobody else's switch matters to them, as to plain users and support.
-    if sending.chat_enabled() && !matches!(sending, Standing::Host { .. }) {
-        return Ok(());
+    match silence(cx, user, &redacting, room_id)? {
+        None | Some(Silence::SessionEnded) => Ok(()),
+        Some(Silence::ChatOff) => Err(chat_is_off().into()),
     }
-    let mut somebody = false;
-    for row in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
-        let member = row?.1.value;
-        let present = matches!(member.membership, MembershipState::Join | MembershipState::Invite);
-        if !present || member.user_id == user || is_support(cx, &member.user_id) {
-            continue;
-        }
-        somebody = true;
-        if !sending.chat_enabled() {
-            break;
-        }
-        if standing(cx, &member.user_id)?.chat_enabled() {
-            return Ok(());
-        }
-    }
-    if somebody { Err(chat_is_off().into()) } else { Ok(()) }
 }
 
 /// Whether `user` may remove, ban or unban others, or change a room's power levels and join rules.

@@ -208,6 +208,95 @@ fn send(cx: &Cx<'_>, person: &Person, room_id: &RoomId) -> crate::Decided<ruma::
 }
 
 #[test]
+fn a_host_writes_to_nobody_whose_session_is_over() {
+    use membership::Action::{Invite, Leave};
+    let world = world();
+    session(&world, "s3", "ada", &["peg"]).expect("a session");
+    let pair = create(&world, "ada", &["pat"]).expect("a room");
+    let with_support = create(&world, "ada", &["peg", "support"]).expect("a room");
+    let of_support = create(&world, "pat", &["support"]).expect("a room");
+    let hosts = create(&world, "ada", &["bob"]).expect("a room");
+    let may = |user: &str, room: &RoomId| world.read(|cx| may_send(cx, &id(user), room)).is_ok();
+
+    session(&world, "s1", "ada", &["paul"]).expect("pat is left out");
+    assert!(!may("ada", &pair));
+    session(&world, "s1", "ada", &["pat", "paul"]).expect("pat is back");
+    world.advance(3_600_000 - 1);
+    assert!(may("ada", &pair) && may("ada", &with_support) && may("pat", &pair));
+
+    // Over to the millisecond, whether or not the worker has come by.
+    world.advance(1);
+    for worker_came in [false, true] {
+        if worker_came {
+            for over in ["s1", "s3"] {
+                world.run(|cx| crate::platform::end_session(cx, over)).expect("ended");
+            }
+        }
+        for (what, outcome) in [
+            ("a message", world.run(|cx| send(cx, &person("ada"), &pair)).map(drop)),
+            ("an invitation", member(&world, "ada", "support", &pair, Invite)),
+            ("another room", create(&world, "ada", &["pat"]).map(drop)),
+            ("a first room", create(&world, "ada", &["paul"]).map(drop)),
+            ("a room with support", create(&world, "ada", &["paul", "support"]).map(drop)),
+        ] {
+            let sentence = "This session has ended: they can't read it any more.";
+            assert_eq!(outcome, Err(Reject::forbidden(sentence)), "{what}, worker: {worker_came}");
+        }
+        assert!(may("ada", &hosts), "another host reads");
+        assert!(may("ada", &with_support), "support reads");
+        assert!(may("support", &of_support) && may("support", &with_support));
+        assert!(world.read(|cx| may_create_room(cx, &id("support"), &[id("paul")])).is_ok(), "support is as it was");
+        let own = world.read(|cx| may_redact(cx, &id("ada"), &id("ada"), &pair));
+        assert!(own.is_ok(), "what one has said one may take back: {own:?}");
+    }
+    // Where support has gone, too, nobody is left.
+    member(&world, "support", "support", &with_support, Leave).expect("left");
+    assert!(!may("ada", &with_support));
+}
+
+#[test]
+fn a_hosts_clients_are_told_that_a_session_is_over() {
+    let world = world();
+    let pair = create(&world, "ada", &["pat"]).expect("a room");
+    let told = |host: &str| {
+        let data = world.read(|cx| crate::account::room_account_data(cx, &id(host), &pair, SESSION));
+        data.ok().map(|content| content.get().to_owned())
+    };
+    session(&world, "s1", "ada", &["pat", "paul"]).expect("the same");
+    assert_eq!(told("ada"), None, "there is nothing to tell");
+    session(&world, "s1", "ada", &["paul"]).expect("pat is left out");
+    assert_eq!(told("ada").as_deref(), Some(r#"{"ended":true}"#));
+    session(&world, "s1", "ada", &["pat", "paul"]).expect("pat is back");
+    assert_eq!(told("ada").as_deref(), Some(r#"{"ended":false}"#));
+    world.run(|cx| crate::platform::end_session(cx, "s1")).expect("ended");
+    assert_eq!(told("ada").as_deref(), Some(r#"{"ended":true}"#));
+    assert_eq!(told("pat"), None, "a participant is logged out, and hears no more");
+}
+
+#[test]
+fn a_room_that_is_made_while_the_session_ends_is_refused_or_told() {
+    let commit = |world: &World, decision: crate::Decision<()>| match decision {
+        crate::Decision::Commit { batch, .. } => world.journal.commit_now(batch).expect("the journal writes"),
+        crate::Decision::Done(()) => panic!("it writes"),
+    };
+    let end = |cx: &Cx<'_>| crate::platform::end_session(cx, "s1");
+    let make = |cx: &Cx<'_>| -> crate::Decided<()> {
+        let mut request = create_room::v3::Request::new();
+        request.invite = vec![id("pat")];
+        let random_id = ruma::RoomId::parse("!meanwhile:example.org").expect("a room id");
+        let command = CreateRoom { creator: id("ada"), random_id, request };
+        Ok(crate::room::create::create_room(cx, &command)?.map(drop))
+    };
+    for end_first in [true, false] {
+        let world = world();
+        let (ends, made) = (world.decide(&end).expect("decided"), world.decide(&make).expect("decided"));
+        let (first, second) = if end_first { (ends, made) } else { (made, ends) };
+        assert!(matches!(commit(&world, first), journal::Outcome::Committed(_)));
+        assert!(matches!(commit(&world, second), journal::Outcome::Conflict { .. }), "end first: {end_first}");
+    }
+}
+
+#[test]
 fn what_else_provisioned_users_may() {
     let world = world();
     type Asked = fn(&Cx<'_>, &UserId) -> Result<(), Stop>;

@@ -38,7 +38,8 @@ pub static FILTERS: Table<(Name, Name), Box<RawValue>> = Table::lasting(57, "fil
 /// `(user, event type)`: global account data, push rules included. At most [`crate::account::ACCOUNT_DATA_MAX`] per user.
 pub static ACCOUNT_DATA: Table<(Name, Name), AccountDataRow> = Table::lasting(58, "account_data");
 
-/// `(user, room, event type)`: account data of a room, tags included. Bounded as [`ACCOUNT_DATA`], per room.
+/// `(user, room, event type)`: account data of a room, tags included; also that the session of whom a host talks with there is over,
+/// which the server writes. Bounded as [`ACCOUNT_DATA`], per room; gone with it.
 pub static ROOM_ACCOUNT_DATA: Table<(Name, Name, Name), RoomAccountDataRow> = Table::lasting(59, "room_account_data");
 
 /// `(user)`: the profile. One per user, 64 KiB at most (MSC4133).

@@ -6,6 +6,8 @@ use homeserver::clock::Clock;
 use homeserver::control::Order;
 use serde_json::{Map, Value, json};
 
+use super::moment::rfc3339;
+
 /// `vestibule org`
 #[derive(Debug, Subcommand)]
 #[command(after_help = "An organization is a tenant: its hosts may chat with each other. For example:\n  \
@@ -164,6 +166,11 @@ pub enum SessionCommand {
         /// The platform's id.
         session: String,
     },
+    /// End one and erase its participants now, instead of when what they wrote has expired.
+    Delete {
+        /// The platform's id.
+        session: String,
+    },
 }
 
 /// Which page of a list.
@@ -266,6 +273,7 @@ impl From<SessionCommand> for Order {
             SessionCommand::Get { session } => order("get_session", [session], String::new(), Value::Null),
             SessionCommand::List { host, paging } => order("list_sessions", [], query(paging, "host", host), Value::Null),
             SessionCommand::End { session } => order("end_session", [session], String::new(), Value::Null),
+            SessionCommand::Delete { session } => order("delete_session", [session], String::new(), Value::Null),
         }
     }
 }
@@ -299,7 +307,7 @@ pub fn for_people(answer: &Value) -> String {
     for (name, value) in &members {
         match value.as_array() {
             Some(all) => lines.extend(all.iter().map(|item| format!("{name}: {}\n", in_a_line(item)))),
-            None => lines += &format!("{name}: {}\n", text(value)),
+            None => lines += &format!("{name}: {}\n", member(name, value)),
         }
     }
     if answer.to_string().contains("\"recovery_key\"") {
@@ -310,9 +318,33 @@ pub fn for_people(answer: &Value) -> String {
 
 fn in_a_line(item: &Value) -> String {
     let Some(members) = item.as_object() else { return text(item) };
-    members.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join("  ")
+    members.iter().map(|(name, value)| format!("{name}={}", member(name, value))).collect::<Vec<_>>().join("  ")
+}
+
+/// The platform API tells moments in milliseconds since 1970: people are told them by the calendar.
+fn member(name: &str, value: &Value) -> String {
+    match (name, value.as_u64()) {
+        ("at" | "ends_at", Some(ms)) => rfc3339(ms),
+        _ => text(value),
+    }
 }
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::for_people;
+
+    #[test]
+    fn people_are_told_moments_by_the_calendar() {
+        let trail =
+            json!({ "items": [{ "action": "keys create", "at": 1_795_478_399_999_u64, "objects": ["k"], "status": 200 }] });
+        assert_eq!(for_people(&trail), "action=keys create  at=2026-11-23T23:59:59.999Z  objects=[\"k\"]  status=200\n");
+        let session = json!({ "ended": false, "ends_at": 0, "invitees": [], "session": "s" });
+        assert_eq!(for_people(&session), "ended: false\nends_at: 1970-01-01T00:00:00.000Z\nsession: s\n");
+    }
 }

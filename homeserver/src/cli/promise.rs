@@ -12,6 +12,8 @@ use homeserver::{backup, root_key, start, workers};
 use journal::RootKey;
 use serde_json::{Value, json};
 
+use super::moment::rfc3339;
+
 /// What `retention prove` looks for: exactly one.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -137,7 +139,7 @@ pub fn restore(config: Config, folder: &Path, json: bool, given: Option<RootKey>
     } else {
         println!(
             "restored as of {}: {} files, {} MB; what has expired since is gone",
-            utc(about.made.as_ms()),
+            rfc3339(about.made.as_ms()),
             about.files,
             about.bytes / 1_000_000
         );
@@ -202,7 +204,7 @@ fn proof(answer: &Value) -> String {
             _ => "in a sealed value",
         };
         let until = match found["until"].as_u64() {
-            Some(until) => format!(", whose key is destroyed at {}", utc(until)),
+            Some(until) => format!(", whose key is destroyed at {}", rfc3339(until)),
             None => String::new(),
         };
         lines += &format!("found {how}: {file}{until}\n");
@@ -214,7 +216,7 @@ fn proof(answer: &Value) -> String {
 pub fn status(answer: &Value) -> String {
     let span = |value: &Value| Span::from_ms(value.as_u64().unwrap_or_default()).to_string();
     let kilobytes = |value: &Value| value.as_u64().unwrap_or_default().div_ceil(1_000);
-    let moment = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), utc);
+    let moment = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), rfc3339);
     let mut lines = format!(
         "messages and files live {}, keys are per {}\n{} files with {} kB; {} kB of what lasts\n",
         span(&answer["lifetime_ms"]),
@@ -236,30 +238,16 @@ pub fn status(answer: &Value) -> String {
         );
     }
     if let Some(next) = answer["next_erasure_at"].as_u64() {
-        lines += &format!("the next participants are erased at {}\n", utc(next));
+        lines += &format!("the next participants are erased at {}\n", rfc3339(next));
     }
     lines
-}
-
-/// A moment as people write it, in UTC.
-fn utc(ms: u64) -> String {
-    let (seconds, days) = (ms / 1_000 % 86_400, ms / 86_400_000);
-    // Years from March on, in eras of 400 years (146,097 days): a leap day is then the last of its year.
-    let day_of_era = (days + 719_468) % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + (days + 719_468) / 146_097 * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{proof, utc};
+    use super::proof;
 
     #[test]
     fn a_proof_says_where_it_looked() {
@@ -269,12 +257,5 @@ mod tests {
             told.contains("looked through /srv/data\nlooked through s3://bucket/prefix\nGONE: it is in none of these"),
             "{told}"
         );
-    }
-
-    #[test]
-    fn moments_are_written_as_people_write_them() {
-        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 UTC");
-        assert_eq!(utc(1_795_478_399_999), "2026-11-23 23:59:59 UTC");
     }
 }

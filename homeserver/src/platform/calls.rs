@@ -1,8 +1,8 @@
 //! The one table of the platform API's calls: the router, the document and the commands at the terminal are made from it.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use chacha20poly1305::aead::Aead as _;
@@ -41,6 +41,13 @@ pub struct Asked {
     pub actor: Option<Actor>,
     /// If the call may be repeated: the idempotency key, and a secret that only the caller has.
     pub idempotency: Option<(String, Secret)>,
+}
+
+impl Asked {
+    /// What the audit trail says it was about, as far as it stands in the address.
+    fn objects(&self) -> Vec<String> {
+        self.params.iter().map(|(_, value)| value.clone()).collect()
+    }
 }
 
 type Handler = Arc<dyn Fn(App, Asked) -> BoxFuture<'static, Result<Value, ApiError>> + Send + Sync>;
@@ -170,12 +177,19 @@ pub struct Call<B, Q> {
     pub body: B,
     /// The query.
     pub query: Q,
-    /// What the audit trail says it was about.
-    pub objects: Vec<String>,
     asked: Asked,
     action: String,
     repeatable: Option<Repeatable>,
-    recorded: Arc<AtomicBool>,
+    trace: Arc<Trace>,
+}
+
+/// What the audit trail has to know of a call beside its address, also when the call is refused.
+#[derive(Debug, Default)]
+struct Trace {
+    /// Whether the entry is in the batch of the call's command.
+    recorded: AtomicBool,
+    /// What the call is about that stands in its body.
+    named: OnceLock<String>,
 }
 
 impl<B, Q> Call<B, Q> {
@@ -183,6 +197,12 @@ impl<B, Q> Call<B, Q> {
     #[must_use]
     pub fn param(&self, name: &str) -> &str {
         self.asked.params.iter().find(|(param, _)| param == name).map_or("", |(_, value)| value)
+    }
+
+    /// Notes what the call is about, an id, where that stands in its body: the audit trail has it whatever comes of the call.
+    pub fn is_about(&self, id: String) {
+        // A call is about one thing: what is noted first stays.
+        let _: Result<(), String> = self.trace.named.set(id);
     }
 
     /// What a repeated call has been answered: for a call that does something before it runs its command.
@@ -211,7 +231,7 @@ impl<B, Q> Call<B, Q> {
                 if let Some(repeatable) = &self.repeatable
                     && let Some(sealed) = platform::answered(cx, repeatable)?
                 {
-                    self.recorded.store(false, Ordering::Relaxed);
+                    self.trace.recorded.store(false, Ordering::Relaxed);
                     return Ok(Decision::Done(Err(sealed)));
                 }
                 let mut decision = decide(cx)?;
@@ -230,7 +250,7 @@ impl<B, Q> Call<B, Q> {
                     }
                     _ => false,
                 };
-                self.recorded.store(commits, Ordering::Relaxed);
+                self.trace.recorded.store(commits, Ordering::Relaxed);
                 Ok(decision.map(Ok))
             })
             .await?;
@@ -246,7 +266,7 @@ impl<B, Q> Call<B, Q> {
             id: app.entropy.id(24),
             actor,
             action: self.action.clone(),
-            objects: self.objects.clone(),
+            objects: self.asked.objects().into_iter().chain(self.trace.named.get().cloned()).collect(),
             status: status.as_u16(),
         })
     }
@@ -283,18 +303,18 @@ where
     F: Fn(App, Call<B, Q>) -> Fut,
     Fut: Future<Output = Result<A, ApiError>>,
 {
-    let recorded = Arc::new(AtomicBool::new(false));
-    let objects: Vec<_> = asked.params.iter().map(|(_, value)| value.clone()).collect();
+    let trace = Arc::new(Trace::default());
     let entry = asked.actor.clone().map(|actor| {
         let id = app.entropy.id(24);
-        NewEntry { id, actor, action: action.clone(), objects, status: 200 }
+        NewEntry { id, actor, action: action.clone(), objects: asked.objects(), status: 200 }
     });
-    let result = match parse(asked, action, Arc::clone(&recorded)) {
+    let result = match parse(asked, action, Arc::clone(&trace)) {
         Ok(call) => handler(app.clone(), call).await,
         Err(error) => Err(error),
     };
-    if let Some(mut entry) = entry.filter(|_| !recorded.load(Ordering::Relaxed) || result.is_err()) {
+    if let Some(mut entry) = entry.filter(|_| !trace.recorded.load(Ordering::Relaxed) || result.is_err()) {
         entry.status = result.as_ref().map_or_else(|error| error.status().as_u16(), |_| 200);
+        entry.objects.extend(trace.named.get().cloned());
         app.run(|cx| audit::record(cx, &entry)).await?;
     }
     result.and_then(|answer| serde_json::to_value(answer).map_err(ApiError::internal))
@@ -303,7 +323,7 @@ where
 fn parse<B: DeserializeOwned, Q: DeserializeOwned>(
     asked: Asked,
     action: String,
-    recorded: Arc<AtomicBool>,
+    trace: Arc<Trace>,
 ) -> Result<Call<B, Q>, ApiError> {
     let body = if asked.body.is_empty() { b"{}".as_slice() } else { &asked.body };
     let body =
@@ -321,6 +341,5 @@ fn parse<B: DeserializeOwned, Q: DeserializeOwned>(
         }
         _ => None,
     };
-    let objects = asked.params.iter().map(|(_, value)| value.clone()).collect();
-    Ok(Call { body, query, objects, asked, action, repeatable, recorded })
+    Ok(Call { body, query, asked, action, repeatable, trace })
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine::account::Secret;
-use engine::platform::{self, Invitee as NewInvitee, PutHost, PutSession};
-use engine::tables::{HostRow, Scope, SessionRow};
+use engine::platform::{self, Invitee as NewInvitee, ListedSession, PutHost, PutSession};
+use engine::tables::{HostRow, Scope};
 use engine::{Cx, Reject, Stop, erase};
 use http::Method;
 use journal::{Name, Timestamp};
@@ -158,8 +158,8 @@ async fn delete_host(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, 
     Ok(answer)
 }
 
-fn session_item(row: SessionRow) -> SessionItem {
-    SessionItem { session: row.session, ends_at: row.ends_at.as_ms(), ended: row.ended }
+fn session_item(ListedSession { row, host, invitees }: ListedSession) -> SessionItem {
+    SessionItem { session: row.session, host, invitees, ends_at: row.ends_at.as_ms(), ended: row.ended }
 }
 
 async fn list_sessions(app: App, call: Call<Nothing, SessionsQuery>) -> Result<Sessions, ApiError> {
@@ -276,9 +276,9 @@ async fn erase_user(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, A
     Ok(answer)
 }
 
-async fn create_login_token(app: App, mut call: Call<LoginTokenBody, Nothing>) -> Result<LoginToken, ApiError> {
+async fn create_login_token(app: App, call: Call<LoginTokenBody, Nothing>) -> Result<LoginToken, ApiError> {
     let user_id = call.body.user_id.clone();
-    call.objects.push(user_id.to_string());
+    call.is_about(user_id.to_string());
     let token = Secret::new(app.entropy.token("vsl_"));
     let (answer, ()) = call
         .run(&app, |cx| {

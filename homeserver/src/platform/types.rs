@@ -179,6 +179,10 @@ described! {
     SessionItem {
         /// The platform's id.
         session: String,
+        /// The platform's id of the host. Absent when the host has been deleted.
+        host: Option<String>,
+        /// How many are invited, those who were left out later included while they are not erased.
+        invitees: u64,
         /// When it is over, in milliseconds since 1970.
         ends_at: u64,
         /// Whether its participants have been logged out.
@@ -241,9 +245,9 @@ described! {
         by: String,
         /// The key's id, or the user. Absent for the operator.
         id: Option<String>,
-        /// Which call, such as `PUT /hosts/{host}` or `login m.login.token`.
+        /// Which call, such as `PUT /hosts/{host}`, `login m.login.token` or the operator's `keys create`.
         action: String,
-        /// What it was about, in the order of the action's places.
+        /// What it was about: ids, in the order of the action's places; a new key's id is followed by its scopes.
         objects: Vec<String>,
         /// The status that was answered.
         status: u16,

@@ -263,7 +263,7 @@ async fn a_session_that_is_over_logs_its_participants_out_for_good() {
 }
 
 /// `{"presence":{"not_types":["*"]}}`: that the other one is there would be news.
-const NO_PRESENCE: &str = "%7B%22presence%22%3A%7B%22not_types%22%3A%5B%22*%22%5D%7D%7D";
+pub const NO_PRESENCE: &str = "%7B%22presence%22%3A%7B%22not_types%22%3A%5B%22*%22%5D%7D%7D";
 
 #[tokio::test]
 async fn switching_chat_off_reaches_open_pages_at_once() {

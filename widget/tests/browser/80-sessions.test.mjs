@@ -107,7 +107,12 @@ test("moved to another host, the open page shows the new one, and the chat with 
     await ben.leave();
 });
 
-test("when the session ends, every open page of its participants says so within a second, and nothing opens again", { skip: obstacle }, async () => {
+test("when the session ends, every open page says so within a second, the host's among them, and nothing opens again", { skip: obstacle }, async () => {
+    // The session is Ben's now, and his window with the participant is open.
+    const ben = await arrive(browser, "/host?as=ben");
+    const colleague = await ben.openWindow();
+    await colleague.getByTestId("open-chat").filter({ hasText: "Casey Jones" }).click();
+    await colleague.getByTestId("composer").waitFor();
     const dana = await arrive(other, "/waiting-room?as=dana");
     const invited = await dana.openWindow();
     await invited.getByTestId("chat-now").waitFor();
@@ -118,9 +123,20 @@ test("when the session ends, every open page of its participants says so within 
     await servers.platform.endSession("visit-1");
     const since = Date.now();
     for (const frame of [guest, invited]) await frame.locator('[data-testid="before"][data-phase="over"]').waitFor();
+    await colleague.getByTestId("session-ended").waitFor();
     assert.ok(Date.now() - since < LEARNS_MS, `after ${Date.now() - since} ms`);
     assert.equal(polls.filter((status) => status === 401).length, 2, `the open long polls: ${polls}`);
     assert.equal(await guest.getByTestId("message").count(), 0);
+    // The host reads on, and is promised no delivery.
+    assert.equal(await colleague.getByTestId("session-ended").innerText(), "The visit has ended. Casey Jones can't read new messages.");
+    for (const gone of ["composer", "file-icon", "offline-notice"]) assert.equal(await colleague.getByTestId(gone).count(), 0, gone);
+    assert.equal(await message(colleague, "Hello Casey").count(), 1);
+    await ben.page.reload();
+    const later = await ben.openWindow();
+    await later.getByTestId("open-chat").filter({ hasText: "Casey Jones" }).click();
+    await later.getByTestId("session-ended").waitFor();
+    await message(later, "Hello Casey").waitFor();
+    await ben.leave();
     await dana.leave();
     await casey.page.reload();
     await casey.page.locator("vestibule-chat").waitFor({ state: "attached" });

@@ -73,6 +73,7 @@ export class Desk {
         for (const event of [
             ClientEvent.Room,
             ClientEvent.DeleteRoom,
+            RoomEvent.AccountData,
             RoomEvent.MyMembership,
             RoomEvent.Receipt,
             RoomStateEvent.Events,

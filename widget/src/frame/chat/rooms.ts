@@ -25,6 +25,14 @@ export function isDeserted(room: Room, own: string): boolean {
     return !room.getMembers().some((member) => member.userId !== own && isPresent(member));
 }
 
+/** The account data of a room in which the server tells a host that the other's session is over: `{ "ended": boolean }`. */
+const SESSION = "org.vestibule.session";
+
+/** Whether the session of whom one chats with there has ended: they read nothing any more, and the server takes nothing for them. */
+export function hasEnded(room: Room): boolean {
+    return room.getAccountData(SESSION)?.getContent()["ended"] === true;
+}
+
 /** The name shown for a room: its own, or its people's. */
 export function title(room: Room, own: string): string {
     const name = room.currentState.getStateEvents(EventType.RoomName, "")?.getContent<{ name?: string }>().name;

@@ -113,6 +113,7 @@ export const ar: Record<TextKey, string> = {
     failedOther: "تعذّر بدء المحادثة. تُعاد المحاولة.",
     chatOff: "المحادثة معطلة لحسابك.",
     chatEnded: "غادر {name} هذه المحادثة.",
+    sessionEnded: "انتهت الزيارة. لم يعد بإمكان {name} قراءة رسائل جديدة.",
     supportTitle: "فريق الدعم",
     supportIntro: "أسئلة عن الخدمة؟ يسعد فريقنا بمساعدتك.",
     supportOnline: "يوجد موظف متاح الآن.",

@@ -111,6 +111,7 @@ export const en = {
     failedOther: "The chat could not start. It is tried again.",
     chatOff: "Chat is switched off for your account.",
     chatEnded: "{name} has left this chat.",
+    sessionEnded: "The visit has ended. {name} can't read new messages.",
     supportTitle: "Support team",
     supportIntro: "Questions about the service? Our team is glad to help.",
     supportOnline: "An agent is available now.",

@@ -114,6 +114,7 @@ export const es: Record<TextKey, string> = {
     failedOther: "El chat no pudo iniciarse. Se vuelve a intentar.",
     chatOff: "El chat está desactivado para su cuenta.",
     chatEnded: "{name} ha salido de este chat.",
+    sessionEnded: "La visita ha terminado. {name} ya no puede leer mensajes nuevos.",
     supportTitle: "Equipo de ayuda",
     supportIntro: "¿Preguntas sobre el servicio? Nuestro equipo le ayuda con gusto.",
     supportOnline: "Hay un agente disponible ahora.",

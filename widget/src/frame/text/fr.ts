@@ -113,6 +113,7 @@ export const fr: Record<TextKey, string> = {
     failedOther: "La discussion n’a pas pu démarrer. Nouvel essai en cours.",
     chatOff: "La discussion est désactivée pour votre compte.",
     chatEnded: "{name} a quitté cette discussion.",
+    sessionEnded: "La visite est terminée. {name} ne peut plus lire de nouveaux messages.",
     supportTitle: "Équipe d’assistance",
     supportIntro: "Des questions sur le service ? Notre équipe vous aide volontiers.",
     supportOnline: "Un agent est disponible.",

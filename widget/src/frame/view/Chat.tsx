@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import type { App } from "../app.ts";
 import type { Desk, OpenChat } from "../chat/desk.ts";
 import { lifetime } from "../chat/lifetime.ts";
-import { isDeserted, isSupportOpen, others, title, type Contact } from "../chat/rooms.ts";
+import { hasEnded, isDeserted, isSupportOpen, others, title, type Contact } from "../chat/rooms.ts";
 import { PATIENCE_MS, waitingSince } from "../support/support.ts";
 import { longDuration, t } from "../text/index.ts";
 import { Avatar } from "./Avatar.tsx";
@@ -40,14 +40,22 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
     };
     const ended = open.support && !isSupportOpen(room, desk.me.support?.user_id);
     const deserted = !open.support && isDeserted(room, desk.me.user_id);
+    const over = !open.support && hasEnded(room);
     // Switched off while it is open, a chat stays to be read; support is reached as ever.
     const off = !open.support && !app.chatEnabled.value;
+    const closed = ended || deserted || over || off;
     const foot = (): JSX.Element => {
         if (ended) return <Ended app={app} desk={desk} />;
         if (deserted)
             return (
                 <p class="note" role="status" data-testid="chat-ended">
                     {t("chatEnded", { name })}
+                </p>
+            );
+        if (over)
+            return (
+                <p class="note" role="status" data-testid="session-ended">
+                    {t("sessionEnded", { name })}
                 </p>
             );
         if (off)
@@ -67,10 +75,10 @@ export function Chat({ app, desk, open }: Props): JSX.Element {
                 name={name}
                 dropping={dropping.value}
                 toggle={() => (dropping.value = !dropping.value)}
-                ended={ended || deserted || off}
+                ended={closed}
             />
             <main class="fill">
-                {dropping.value && !ended && !deserted && !off && (
+                {dropping.value && !closed && (
                     <DropArea lifetime_ms={desk.me.retention_ms} send={send} close={() => (dropping.value = false)} />
                 )}
                 <Notices desk={desk} open={open} people={people} />
@@ -135,7 +143,8 @@ function ChatBar({ app, desk, people, name, dropping, toggle, ended }: BarProps)
 function Notices({ desk, open, people }: { desk: Desk; open: OpenChat; people: readonly Contact[] }): JSX.Element {
     const support = desk.me.support?.user_id;
     const online = desk.presence.online.value;
-    const nobody = !open.support && !isDeserted(open.room, desk.me.user_id) && people.every((person) => online.get(person.user_id) === false);
+    const read = !isDeserted(open.room, desk.me.user_id) && !hasEnded(open.room);
+    const nobody = !open.support && read && people.every((person) => online.get(person.user_id) === false);
     void open.timeline.messages.value; // the wait ends with the first answer
     const since = open.support && support ? waitingSince(open.room, support) : undefined;
     const slow = since !== undefined && desk.clock.now.value - since > PATIENCE_MS;
