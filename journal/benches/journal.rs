@@ -28,6 +28,9 @@ const DAY: Class = Class(0);
 const ROWS: Table<(u32, u32), String, Lasting> = Table::lasting(1, "rows");
 const EVENTS: Table<(u32, Stamp), String, Expiring> = Table::append_only(2, "events");
 
+/// What an encrypted message of some sentences takes.
+const EVENT_BYTES: usize = 700;
+
 /// A day's worth of rows in all the buckets of a day.
 const STORED: u32 = 24_000;
 
@@ -48,6 +51,15 @@ fn message(number: u32, now: Timestamp, text: &str) -> Batch {
     EVENTS.put(&mut batch, &(number % 100, Stamp::of_commit(0)), &text.to_owned(), DAY, Timestamp::NEVER);
     ROWS.put(&mut batch, &(number % 100, 0), &"the room's head".to_owned());
     ROWS.put(&mut batch, &(number % 100, 1 + number % 4), &"a member's position".to_owned());
+    batch
+}
+
+/// Nothing but events.
+fn events(rows: u16, text: &str) -> Batch {
+    let mut batch = Batch::new(NOW);
+    for index in 0..rows {
+        EVENTS.put(&mut batch, &(0, Stamp::of_commit(index)), &text.to_owned(), DAY, Timestamp::NEVER);
+    }
     batch
 }
 
@@ -87,13 +99,24 @@ fn commits(criterion: &mut Criterion) {
             });
         });
     }
+    let event = "x".repeat(EVENT_BYTES);
+    for rows in [1_u16, 16] {
+        group.bench_function(format!("{rows} events of 700 bytes, sealed and committed"), |bench| {
+            let commit = |batch| journal.commit_blocking(journal.seal(batch).unwrap()).unwrap();
+            bench.iter_batched(|| events(rows, &event), commit, BatchSize::PerIteration);
+        });
+        group.bench_function(format!("{rows} events of 700 bytes, without sealing: sealed before"), |bench| {
+            let seal = || journal.seal(events(rows, &event)).unwrap();
+            bench.iter_batched(seal, |sealed| journal.commit_blocking(sealed).unwrap(), BatchSize::PerIteration);
+        });
+    }
     group.finish();
 }
 
 fn reads(criterion: &mut Criterion) {
     let folder = folder();
     let journal = open(folder.path());
-    let text = "x".repeat(600);
+    let text = "x".repeat(EVENT_BYTES);
     // Each bucket gets its share, in batches of a hundred messages.
     for batch_number in 0..STORED / 100 {
         let now = NOW.plus_ms(u64::from(batch_number) * DAY_MS / u64::from(STORED / 100));
@@ -146,6 +169,44 @@ fn reads(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The same lasting rows as they are, in `RocksDB` with the journal's cache and filters: what they cost without seals.
+fn plain_reads(criterion: &mut Criterion) {
+    let folder = folder();
+    let mut table = rocksdb::BlockBasedOptions::default();
+    table.set_bloom_filter(10.0, false);
+    table.set_block_cache(&rocksdb::Cache::new_lru_cache(Options::default().cache_bytes));
+    table.set_block_size(8 * 1024);
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(rocksdb::DBCompressionType::None);
+    let db = rocksdb::DB::open(&options, folder.path().join("plain")).unwrap();
+    let key = |number: u32| [(number % 100).to_be_bytes(), (number / 100).to_be_bytes()].concat();
+    let value = serde_json::to_vec(&"x".repeat(EVENT_BYTES)).unwrap();
+    for number in 0..STORED {
+        db.put(key(number), &value).unwrap();
+    }
+    db.flush().unwrap();
+    db.compact_range(None::<&[u8]>, None::<&[u8]>);
+    let decode = |bytes: &[u8]| serde_json::from_slice::<String>(bytes).unwrap();
+    let mut number = 0_u32;
+    let mut next = || {
+        number = (number + 7919) % STORED;
+        number
+    };
+
+    let mut group = criterion.benchmark_group("read, without seals");
+    group.bench_function("a lasting row", |bench| bench.iter(|| decode(&db.get_pinned(key(next())).unwrap().unwrap())));
+    group.bench_function("100 lasting rows", |bench| {
+        bench.iter(|| {
+            let from = key(next() % 100);
+            let rows = db.iterator(rocksdb::IteratorMode::From(&from, rocksdb::Direction::Forward)).take(100);
+            assert_eq!(rows.map(|row| decode(&row.unwrap().1)).map(black_box).count(), 100);
+        });
+    });
+    group.finish();
+}
+
 fn seals(criterion: &mut Criterion) {
     let classes = ClassTable::new(600_000, vec![Retention { lifetime_ms: DAY_MS }]);
     let journal = journal::MemoryJournal::for_tests(classes);
@@ -157,6 +218,14 @@ fn seals(criterion: &mut Criterion) {
     group.bench_function("1 KiB", |bench| {
         bench.iter_batched(|| batch.clone(), |batch| journal.seal(batch).unwrap(), BatchSize::SmallInput);
     });
+    let event = "x".repeat(EVENT_BYTES);
+    for rows in [1_u16, 16] {
+        group.throughput(Throughput::Elements(rows.into()));
+        group.bench_function(format!("{rows} events of 700 bytes"), |bench| {
+            bench.iter_batched(|| events(rows, &event), |batch| journal.seal(batch).unwrap(), BatchSize::SmallInput);
+        });
+    }
+    group.throughput(Throughput::Bytes(1024));
     journal.commit_now(batch).unwrap();
     let view = journal.view(NOW);
     let key = EVENTS.scan(&view, &()).next().unwrap().unwrap().0;
@@ -166,5 +235,5 @@ fn seals(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, seals, reads, commits);
+criterion_group!(benches, seals, reads, plain_reads, commits);
 criterion_main!(benches);

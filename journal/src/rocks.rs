@@ -103,7 +103,7 @@ struct Inner {
     queue: RwLock<Option<Sender<Job>>>,
     queued_bytes: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Held by whoever tends the files, so that two sweeps don't step on each other.
+    /// Held by whoever tends the files, so that two sweeps don't step on each other. Not by whoever destroys keys.
     tending: Mutex<()>,
     seq: watch::Receiver<Seq>,
 }
@@ -159,12 +159,22 @@ impl RocksJournal {
         self.enqueue(batch)?.blocking_recv().unwrap_or_else(|_| Err(closed()))
     }
 
+    /// Destroys the keys of all epochs that have ended at `now`, whoever tends the files meanwhile: a wait for the disk. Answers how many
+    /// there were; their rows are removed by [`RocksJournal::expire`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was not done is done by the next call.
+    pub fn destroy_keys(&self, now: Timestamp) -> Result<usize, StoreError> {
+        expiry::destroy_keys(&self.0.store, now)
+    }
+
     /// Destroys the keys of all epochs that have ended at `now`, then removes their rows from the disk: whole buckets by
     /// dropping their files, the rest by compaction. Blocks for as long as that takes; views and commits go on meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; what was not done is done by the next call.
     pub fn expire(&self, now: Timestamp) -> Result<ExpiryReport, StoreError> {
+        self.destroy_keys(now)?;
         let _tending = self.0.tending.lock().unwrap_or_else(PoisonError::into_inner);
         expiry::expire(&self.0.store, now, |buckets| {
             let (done, answer) = oneshot::channel();

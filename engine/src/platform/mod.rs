@@ -24,7 +24,9 @@ pub use lists::{
 };
 pub use me::{Inviter, Me, Role, me};
 pub use newcomer::NewcomerRecords;
-pub use organizations::{PutOrganization, PutOrganizationAccount, put_organization, put_organization_account};
+pub use organizations::{
+    NamesLeft, PutOrganization, PutOrganizationAccount, continue_hosts, put_organization, put_organization_account,
+};
 pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key, platform_keys, revoke_platform_key};
 pub use removal::{delete_account, delete_host, delete_organization, delete_session};
 pub(crate) use removal::{forget_session, forget_user};

@@ -13,6 +13,22 @@ use crate::{
     tables::{self, HostRow, OrganizationAccountRow, OrganizationRow},
 };
 
+/// Operations, and hosts looked at, of one batch that names them anew; with the last one's, who may be in a hundred rooms, far fewer
+/// than a batch may hold.
+const NAMES_OPS_MAX: usize = 4_000;
+
+/// Before all names.
+pub(super) const FIRST: Name = Name::from_bytes([0; 16]);
+
+/// What is left to be done when hosts are named anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamesLeft {
+    /// Hosts whose rooms have to hear of it still, and after which room [`profile::continue_rooms`] goes on.
+    pub rooms: BTreeMap<OwnedUserId, Name>,
+    /// The organization and its host that [`continue_hosts`] goes on with.
+    pub hosts: Option<(Name, Name)>,
+}
+
 /// `PUT /organizations/{organization}`
 #[derive(Clone, Debug)]
 pub struct PutOrganization {
@@ -58,15 +74,14 @@ pub struct PutOrganizationAccount {
 }
 
 /// Makes or changes an account. With its second account an organization becomes an enterprise: from then on the names of all
-/// its hosts are followed by their account's (F2). Answers the account, and whose rooms have to hear of it still, see
-/// [`profile::continue_rooms`].
+/// its hosts are followed by their account's (F2). Answers the account, and who has to be named still or to hear of it.
 ///
 /// # Errors
 /// `M_NOT_FOUND` without the organization, `M_INVALID_PARAM` for an empty or long text, or a retention that is not allowed.
 pub fn put_organization_account(
     cx: &Cx<'_>,
     command: &PutOrganizationAccount,
-) -> Decided<(OrganizationAccountRow, BTreeMap<OwnedUserId, Name>)> {
+) -> Decided<(OrganizationAccountRow, NamesLeft)> {
     check_text("account", &command.account)?;
     check_text("name", &command.name)?;
     command.text_retention.map_or(Ok(()), |asked_ms| policy::check_text_retention(cx, asked_ms))?;
@@ -85,7 +100,7 @@ pub fn put_organization_account(
         text_retention: command.text_retention.or_else(|| known.as_ref().and_then(|row| row.value.text_retention)),
     };
     if known.as_ref().is_some_and(|known| known.value == row) {
-        return Ok(Decision::Done((row, BTreeMap::new())));
+        return Ok(Decision::Done((row, NamesLeft::default())));
     }
     let mut draft = Draft::new(*cx);
     // Two first accounts at once must see each other: each rewrites the organization's row.
@@ -98,27 +113,47 @@ pub fn put_organization_account(
     let count_before = accounts.len();
     let renamed = accounts.insert(row.account.clone(), row.name.clone()).is_some_and(|name| name != command.name);
     let shown = accounts.len() > 1 && (count_before < 2 || renamed);
-    let unfinished = if shown { rename_hosts(&mut draft, organization, &accounts)? } else { BTreeMap::new() };
-    Ok(draft.commit((row, unfinished)))
+    let left = if shown { rename_hosts(&mut draft, organization, &accounts, FIRST)? } else { NamesLeft::default() };
+    Ok(draft.commit((row, left)))
 }
 
-/// Drafts the names of an organization's hosts as they are with these accounts.
+/// Goes on naming an organization's hosts as its accounts are by now, with the host that [`NamesLeft::hosts`] says. Answers what is left.
+///
+/// # Errors
+/// [`Stop::Read`].
+pub fn continue_hosts(cx: &Cx<'_>, (organization, from): (Name, Name)) -> Decided<NamesLeft> {
+    let mut draft = Draft::new(*cx);
+    // Whoever changes an account meanwhile rewrites this row: then the names are decided again.
+    let version = tables::ORGANIZATIONS.get(cx.view, &(organization,))?.map(|row| row.version);
+    tables::ORGANIZATIONS.require(&mut draft.batch, &(organization,), version);
+    let left = rename_hosts(&mut draft, organization, &accounts(cx, organization)?, from)?;
+    Ok(draft.commit(left))
+}
+
+/// Drafts the names of an organization's hosts, from this one on, as they are with these accounts: a batch's worth.
 pub(super) fn rename_hosts(
     draft: &mut Draft<'_>,
     organization: Name,
     accounts: &BTreeMap<String, String>,
-) -> Result<BTreeMap<OwnedUserId, Name>, Stop> {
+    from: Name,
+) -> Result<NamesLeft, Stop> {
     let cx = draft.cx();
-    let mut unfinished = BTreeMap::new();
-    for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(organization,)) {
-        let user_id = found?.1.value;
-        let Some(host) = tables::HOST_USERS.get(cx.view, &(cx.user(&user_id),))? else { continue };
+    let mut left = NamesLeft::default();
+    let hosts = tables::ORGANIZATION_HOSTS.scan_from(cx.view, &(organization,), &(organization, from));
+    for (looked_at, found) in hosts.enumerate() {
+        let ((_, user), row) = found?;
+        if looked_at > 0 && looked_at + draft.batch.ops().len() >= NAMES_OPS_MAX {
+            left.hosts = Some((organization, user));
+            break;
+        }
+        let user_id = row.value;
+        let Some(host) = tables::HOST_USERS.get(cx.view, &(user,))? else { continue };
         let name = full_name(&host.value, accounts);
         if let Some(next) = profile::rename(draft, &user_id, &name)? {
-            unfinished.insert(user_id, next);
+            left.rooms.insert(user_id, next);
         }
     }
-    Ok(unfinished)
+    Ok(left)
 }
 
 /// The names of an organization's accounts, by their ids.

@@ -1,11 +1,12 @@
 //! What the platform takes away again.
 
-use std::collections::BTreeMap;
-
 use journal::{Name, ReadError};
 use ruma::{OwnedUserId, UserId};
 
-use super::{lists, organizations};
+use super::{
+    lists,
+    organizations::{self, NamesLeft},
+};
 use crate::{
     Cx, Decided, Draft, Reject, account, erase, policy,
     tables::{self, HostRow, SessionRow},
@@ -29,12 +30,12 @@ pub fn delete_organization(cx: &Cx<'_>, organization: &str) -> Decided<()> {
     Ok(draft.commit(()))
 }
 
-/// Takes an account away that has no hosts. Answers whose rooms have to hear of a new name still: with one account left, names
-/// are no longer followed by it (F2).
+/// Takes an account away that has no hosts. Answers who has to be named anew still or to hear of it: with one account left, names are
+/// no longer followed by it (F2).
 ///
 /// # Errors
 /// `M_NOT_FOUND`; [`Reject::Conflict`] while it has hosts.
-pub fn delete_account(cx: &Cx<'_>, organization: &str, account: &str) -> Decided<BTreeMap<OwnedUserId, Name>> {
+pub fn delete_account(cx: &Cx<'_>, organization: &str, account: &str) -> Decided<NamesLeft> {
     lists::account(cx, organization, account)?;
     let name = cx.name(organization);
     for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(name,)) {
@@ -53,9 +54,12 @@ pub fn delete_account(cx: &Cx<'_>, organization: &str, account: &str) -> Decided
     draft.batch.wake(policy::account_topic(cx, organization, account));
     let mut accounts = organizations::accounts(cx, name)?;
     accounts.remove(account);
-    let unfinished =
-        if accounts.len() == 1 { organizations::rename_hosts(&mut draft, name, &accounts)? } else { BTreeMap::new() };
-    Ok(draft.commit(unfinished))
+    let left = if accounts.len() == 1 {
+        organizations::rename_hosts(&mut draft, name, &accounts, organizations::FIRST)?
+    } else {
+        NamesLeft::default()
+    };
+    Ok(draft.commit(left))
 }
 
 /// Takes a host away whose sessions are over: logged out everywhere, out of all rooms, never let in again. What colleagues have of

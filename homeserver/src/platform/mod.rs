@@ -19,7 +19,7 @@ use axum::body::Body;
 use axum::response::Response;
 use engine::account::{Secret, profile};
 use engine::audit::Actor;
-use engine::platform::PageRequest;
+use engine::platform::{self, NamesLeft, PageRequest};
 use http::{HeaderValue, Method, header};
 use journal::Name;
 use ruma::OwnedUserId;
@@ -106,4 +106,13 @@ async fn tell_rooms(app: &App, unfinished: BTreeMap<OwnedUserId, Name>) -> Resul
         }
     }
     Ok(())
+}
+
+/// Goes on naming an organization's hosts until all are named and all their rooms know.
+async fn name_hosts(app: &App, mut left: NamesLeft) -> Result<(), ApiError> {
+    loop {
+        tell_rooms(app, left.rooms).await?;
+        let Some(next) = left.hosts else { return Ok(()) };
+        left = app.run(|cx| platform::continue_hosts(cx, next)).await?;
+    }
 }

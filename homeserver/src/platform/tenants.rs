@@ -1,18 +1,14 @@
 //! Organizations, accounts, and how much there is.
 
-use std::collections::BTreeMap;
-
-use engine::platform::{self, PageRequest, PutOrganization, PutOrganizationAccount};
+use engine::platform::{self, NamesLeft, PageRequest, PutOrganization, PutOrganizationAccount};
 use engine::tables::{OrganizationAccountRow, OrganizationRow, Scope};
 use http::Method;
-use journal::Name;
-use ruma::OwnedUserId;
 
 use super::calls::{Call, Calls, Declared};
 use super::types::{
     Account, AccountBody, Accounts, Nothing, Organization, OrganizationBody, Organizations, PageQuery, Usage, UsageQuery,
 };
-use super::{page, tell_rooms};
+use super::{name_hosts, page};
 use crate::app::App;
 use crate::http::ApiError;
 
@@ -120,12 +116,10 @@ async fn put_account(app: App, call: Call<AccountBody, Nothing>) -> Result<Accou
         upload_per_day: call.body.upload_per_day,
         text_retention: call.body.text_retention,
     };
-    let (answer, unfinished): (Account, BTreeMap<OwnedUserId, Name>) = call
-        .run(&app, |cx| {
-            Ok(platform::put_organization_account(cx, &command)?.map(|(row, unfinished)| (account(row), unfinished)))
-        })
+    let (answer, left): (Account, NamesLeft) = call
+        .run(&app, |cx| Ok(platform::put_organization_account(cx, &command)?.map(|(row, left)| (account(row), left))))
         .await?;
-    tell_rooms(&app, unfinished).await?;
+    name_hosts(&app, left).await?;
     Ok(answer)
 }
 
@@ -135,8 +129,8 @@ async fn get_account(app: App, call: Call<Nothing, Nothing>) -> Result<Account, 
 
 async fn delete_account(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
     let decide = |cx: &engine::Cx<'_>| platform::delete_account(cx, call.param("organization"), call.param("account"));
-    let (answer, unfinished) = call.run(&app, |cx| Ok(decide(cx)?.map(|unfinished| (Nothing {}, unfinished)))).await?;
-    tell_rooms(&app, unfinished).await?;
+    let (answer, left) = call.run(&app, |cx| Ok(decide(cx)?.map(|left| (Nothing {}, left)))).await?;
+    name_hosts(&app, left).await?;
     Ok(answer)
 }
 

@@ -4,21 +4,22 @@
 use std::time::Duration;
 
 use journal::{ClassTable, Epoch, Timestamp};
+use tokio::sync::Notify;
 
 use crate::app::App;
 use crate::http::ApiError;
 use crate::http::error::until_ms;
 
-/// Between two sweeps at least: many epochs that end close together are swept together.
+/// Between two looks at least: many epochs that end close together are ended together.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// After a sweep that failed.
+/// After one that failed.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(5);
 
 /// What one sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
-    /// Epochs whose key was destroyed.
+    /// Epochs whose key was destroyed, since the last sweep or by this one.
     pub epochs: usize,
     /// Buckets of rows whose files were dropped.
     pub buckets: usize,
@@ -26,10 +27,40 @@ pub struct Sweep {
     pub files: usize,
 }
 
-/// Sweeps until the server ends: whenever an epoch ends, and at least as often as `retention.sweep` says.
+/// Until the server ends: destroys keys whenever an epoch ends, and sweeps after that, and at least as often as `retention.sweep` says.
+/// No key waits for a sweep, which may take as long as rewriting a large table does.
 pub async fn run(app: App) {
+    let destroyed = Notify::new();
+    tokio::join!(destroy_keys(&app, &destroyed), keep_swept(&app, &destroyed));
+}
+
+async fn destroy_keys(app: &App, destroyed: &Notify) {
     loop {
-        let pause = match sweep(&app).await {
+        let (journal, now) = (app.journal.clone(), app.clock.now());
+        let keys = tokio::task::spawn_blocking(move || journal.destroy_keys(now)).await;
+        let keys = keys.map_err(ApiError::internal).and_then(|keys| keys.map_err(ApiError::internal));
+        let pause = match keys {
+            Ok(keys) => {
+                if keys > 0 {
+                    destroyed.notify_one();
+                }
+                until_next_end(app)
+            }
+            Err(error) => {
+                tracing::error!(cause = error.cause(), "cannot destroy the keys of what has expired; trying again");
+                PAUSE_AFTER_ERROR
+            }
+        };
+        tokio::select! {
+            () = app.tasks.ended() => return,
+            () = tokio::time::sleep_until(app.clock.deadline(pause)) => {}
+        }
+    }
+}
+
+async fn keep_swept(app: &App, destroyed: &Notify) {
+    loop {
+        let pause = match sweep(app).await {
             Ok(swept) => {
                 if swept != Sweep::default() {
                     tracing::info!(
@@ -39,7 +70,7 @@ pub async fn run(app: App) {
                         "erased what has expired"
                     );
                 }
-                pause(&app)
+                app.config.retention.sweep.as_duration().max(PAUSE_MIN)
             }
             Err(error) => {
                 tracing::error!(cause = error.cause(), "cannot erase what has expired; trying again");
@@ -48,6 +79,7 @@ pub async fn run(app: App) {
         };
         tokio::select! {
             () = app.tasks.ended() => return,
+            () = destroyed.notified() => {}
             () = tokio::time::sleep_until(app.clock.deadline(pause)) => {}
         }
     }
@@ -77,8 +109,8 @@ pub async fn sweep(app: &App) -> Result<Sweep, ApiError> {
     Ok(Sweep { epochs: report.epochs_destroyed, buckets: report.buckets_dropped, files })
 }
 
-/// Until the next epoch ends, or the configured time.
-fn pause(app: &App) -> Duration {
+/// Until the next epoch ends, or the configured time: the clock may be set.
+fn until_next_end(app: &App) -> Duration {
     let sealer = app.journal.sealer();
     let next = next_end(app.clock.now(), sealer.classes(), sealer.keyring().epochs());
     app.config.retention.sweep.as_duration().min(next).max(PAUSE_MIN)

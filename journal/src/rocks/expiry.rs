@@ -1,5 +1,8 @@
 //! The eraser: first the keys, then the files.
 //!
+//! Keys wait for nobody who tends the files: to rewrite a large table may take longer than a slot. That is safe, as files depend on no key:
+//! a compaction under way drops rows whose key has gone, or leaves noise, and the next call rewrites what it left.
+//!
 //! Readers never depend on it (a row counts as gone from the exact moment it says), it only makes sure that nothing can be
 //! recovered later. The order matters: once an epoch's key is destroyed, every copy of its rows is noise, in the store's
 //! files, its write-ahead log, and any checkpoint. Lasting rows are rewritten now and then, without what was deleted or
@@ -19,7 +22,7 @@ const COMPACTION_WAIT_MAX_US: u64 = 60_000_000;
 /// What a sweep did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExpiryReport {
-    /// Epochs whose key was destroyed.
+    /// Epochs whose key was destroyed, since the last sweep or by this one.
     pub epochs_destroyed: usize,
     /// Buckets whose files were dropped whole.
     pub buckets_dropped: usize,
@@ -37,24 +40,31 @@ impl ExpiryReport {
     }
 }
 
-/// `drop_buckets` has the writer drop families.
+/// Destroys the keys of all epochs that have ended, and answers how many. What they sealed is noted for [`expire`].
+pub(super) fn destroy_keys(store: &Store, now: Timestamp) -> Result<usize, StoreError> {
+    store.note_latest(now)?;
+    let (keyring, classes) = (store.sealer().keyring(), store.sealer().classes());
+    let ended = keyring.expired(now, classes);
+    let destroyed = keyring.destroy_all(&ended)?;
+    store.destroyed().extend(ended);
+    keyring.prepare(now, classes)?;
+    Ok(destroyed)
+}
+
+/// Removes the rows of epochs that have ended. `drop_buckets` has the writer drop families.
 pub(super) fn expire(
     store: &Store,
     now: Timestamp,
     drop_buckets: impl FnOnce(Vec<BucketId>) -> Result<(), StoreError>,
 ) -> Result<ExpiryReport, StoreError> {
-    store.note_latest(now)?;
-    let (keyring, classes) = (store.sealer().keyring(), store.sealer().classes());
-    let ended = keyring.expired(now, classes);
-    let epochs_destroyed = keyring.destroy_all(&ended)?;
-    keyring.prepare(now, classes)?;
-
+    let classes = store.sealer().classes();
+    let ended = store.destroyed().clone();
     let over: Vec<_> = store.buckets().iter().map(|bucket| bucket.id).filter(|id| id.ends_at(classes) <= now).collect();
     let buckets_dropped = over.len();
     if !over.is_empty() {
         drop_buckets(over)?;
     }
-    let mut report = ExpiryReport { epochs_destroyed, buckets_dropped, ..ExpiryReport::default() };
+    let mut report = ExpiryReport { epochs_destroyed: ended.len(), buckets_dropped, ..ExpiryReport::default() };
     if !report.is_idle() {
         // The write-ahead log still has what was dropped: it goes when nothing in it is needed any more.
         store.flush_all()?;
@@ -68,6 +78,8 @@ pub(super) fn expire(
     store.scrub_if_due(now)?;
     // Looked for every time: a reader may have held files that an earlier sweep dropped.
     report.files_left = remove_strays(store)?;
+    // Only now: what failed on the way is done by the next call.
+    store.destroyed().retain(|epoch| !ended.contains(epoch));
     Ok(report)
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -21,7 +21,7 @@ use super::{
     families::{Bucket, BucketId, Buckets, LASTING, META, newest_first},
     options::FamilyOptions,
 };
-use crate::{Class, ClassTable, Digest, Earlier, Residence, Sealer, Seq, TableInfo, Timestamp};
+use crate::{Class, ClassTable, Digest, Earlier, Epoch, Residence, Sealer, Seq, TableInfo, Timestamp};
 
 pub(super) type Db = DBWithThreadMode<MultiThreaded>;
 
@@ -73,6 +73,8 @@ pub(super) struct Store {
     sealer: Sealer,
     /// When lasting rows were rewritten last, and what was the last batch then.
     scrubbed: Mutex<Option<(Timestamp, Seq)>>,
+    /// Epochs whose key is destroyed and whose rows may still be in files.
+    destroyed: Mutex<BTreeSet<Epoch>>,
     latest_ms: AtomicU64,
 }
 
@@ -90,10 +92,10 @@ impl Store {
         let lasting = [META, LASTING].map(|name| ColumnFamilyDescriptor::new(name, families.lasting()));
         let buckets = ids.iter().map(|id| ColumnFamilyDescriptor::new(id.family(), families.bucket()));
         let db = Db::open_cf_descriptors(&database, path, lasting.into_iter().chain(buckets))?;
-        let scrubbed = Mutex::new(None);
+        let (scrubbed, destroyed) = (Mutex::new(None), Mutex::default());
         let buckets = RwLock::new(Buckets::default());
         let latest_ms = AtomicU64::new(0);
-        let mut store = Self { db, path: path.to_owned(), families, buckets, sealer, scrubbed, latest_ms };
+        let mut store = Self { db, path: path.to_owned(), families, buckets, sealer, scrubbed, destroyed, latest_ms };
         store.check_form()?;
         store.latest_ms = AtomicU64::new(store.read_latest()?);
         store.adopt_lifetimes(options.now)?;
@@ -113,6 +115,10 @@ impl Store {
 
     pub(super) const fn sealer(&self) -> &Sealer {
         &self.sealer
+    }
+
+    pub(super) fn destroyed(&self) -> MutexGuard<'_, BTreeSet<Epoch>> {
+        self.destroyed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn family(&self, name: &str) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {

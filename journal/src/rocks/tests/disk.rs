@@ -1,5 +1,7 @@
 //! What is to be found in the folder: nothing plain, and of what has expired nothing at all.
 
+use std::{sync::mpsc, time::Duration};
+
 use super::*;
 
 /// The ciphertext of the only row of `batch`: what must not be found once the row is erased.
@@ -76,6 +78,48 @@ fn an_ended_epoch_goes_from_a_bucket_that_lives_on() {
     assert_eq!(data.files_with(&old), BTreeSet::new());
     assert_eq!(data.files_with(&kept).len(), 1);
     assert_eq!(rows(NOTES.scan(&journal.view(NOW), &())), [((0, 1), VALUE.to_owned())]);
+}
+
+/// A scrub that goes on and on, over the edge of an epoch.
+fn destroy_keys_during_a_scrub(journal: &RocksJournal, now: Timestamp) -> usize {
+    let (done, told) = mpsc::channel();
+    thread::scope(|scope| {
+        let _scrubbing = journal.0.tending.lock().unwrap();
+        scope.spawn(move || done.send(journal.destroy_keys(now).unwrap()));
+        told.recv_timeout(Duration::from_secs(20)).expect("waits for no scrub")
+    })
+}
+
+#[test]
+fn keys_are_destroyed_during_a_scrub_and_files_go_after_it() {
+    let data = Data::new();
+    let journal = data.open();
+    let old = write_note(&journal, NOW, 0, VALUE);
+    let end = NOW.plus_ms(25 * HOUR);
+    assert_eq!(destroy_keys_during_a_scrub(&journal, end), 1);
+    assert!(journal.sealer().keyring().existing(classes().epoch(DAY, NOW)).is_none());
+    assert!(rows(NOTES.scan(&journal.view(NOW), &())).is_empty());
+    assert!(!data.files_with(&old).is_empty());
+    assert_eq!(journal.destroy_keys(end).unwrap(), 0);
+    let expected = ExpiryReport { epochs_destroyed: 1, buckets_dropped: 1, ..ExpiryReport::default() };
+    assert_eq!(journal.expire(end).unwrap(), expected);
+    assert_eq!(data.files_with(&old), BTreeSet::new());
+    assert!(journal.expire(end).unwrap().is_idle());
+}
+
+#[test]
+fn a_bucket_that_lives_on_is_rewritten_after_the_scrub_too() {
+    let data = Data::new();
+    let journal = data.open();
+    let old = write_note(&journal, NOW, 0, VALUE);
+    let kept = write_note(&journal, NOW.plus_ms(10 * MINUTE), 1, VALUE);
+    journal.0.store.flush_all().unwrap();
+    let end = NOW.plus_ms(24 * HOUR + 10 * MINUTE);
+    assert_eq!(destroy_keys_during_a_scrub(&journal, end), 1);
+    let expected = ExpiryReport { epochs_destroyed: 1, buckets_rewritten: 1, ..ExpiryReport::default() };
+    assert_eq!(journal.expire(end).unwrap(), expected);
+    assert_eq!(data.files_with(&old), BTreeSet::new());
+    assert_eq!(data.files_with(&kept).len(), 1);
 }
 
 #[test]
