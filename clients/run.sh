@@ -24,13 +24,7 @@ obstacle() {
     fi
 }
 
-reason=$(obstacle)
-if [ "${1:-}" = --can-run ]; then
-    [ -z "$reason" ] && exit 0
-    echo "$reason"
-    exit 1
-fi
-[ -z "$reason" ] || fail "$reason"
+check_obstacle "$@"
 install_packages widget
 [ $# -gt 0 ] || set -- clients/tests/*.test.mjs
 export VESTIBULE_CLIENTS_PYTHON=$environment/bin/python VESTIBULE_BIN=${VESTIBULE_BIN:-$CARGO_TARGET_DIR/release/vestibule}

@@ -80,13 +80,7 @@ module_file() {
     echo "$cache/go.mod"
 }
 
-reason=$(obstacle)
-if [ -n "$only_ask" ]; then
-    echo "$reason"
-    [ -z "$reason" ]
-    exit
-fi
-[ -z "$reason" ] || fail "$reason"
+check_obstacle ${only_ask:+--can-run}
 
 engine_pid=
 sampler_pid=

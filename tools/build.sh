@@ -99,6 +99,19 @@ quietly() {
     rm -f "$log"
 }
 
+# `check_obstacle [--can-run]`, for scripts that not every machine can run. Their function `obstacle` says why this one cannot, nothing
+# if it can; with `--can-run` that is all that happens.
+check_obstacle() {
+    local reason
+    reason=$(obstacle)
+    if [ "${1:-}" = --can-run ]; then
+        [ -z "$reason" ] && exit 0
+        echo "$reason"
+        exit 1
+    fi
+    [ -z "$reason" ] || fail "$reason"
+}
+
 # `install_packages FOLDER`: what its lock file names.
 install_packages() {
     local folder=$1

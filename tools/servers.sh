@@ -98,10 +98,13 @@ complain() {
     fail "$1: $(tail -n 1 "$2" | tr -d '\r') (the whole log: $2)"
 }
 
-# The demonstration's key to the platform interface; made once, before the homeserver starts, and kept beside its data.
+# The demonstration's key to the platform interface; made once, by the running homeserver, and kept beside its data.
 make_platform_key() {
     local vestibule=$1 answer
     [ ! -s "$DATA/platform.key" ] || return 0
+    # Its port is taken before it has opened its data: it is asked something first.
+    node -e 'fetch(process.argv[1]).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))' \
+        "http://127.0.0.1:$HOMESERVER_PORT/_matrix/client/versions" || complain "the homeserver does not answer" "$DATA/logs/homeserver.log"
     answer=$("$vestibule" --config "$DATA/vestibule.toml" --json keys create 2>"$DATA/logs/keys.log") ||
         complain "the demonstration's key to the platform interface could not be made" "$DATA/logs/keys.log"
     (umask 077 && node -e 'process.stdout.write(JSON.parse(process.argv[1]).key)' "$answer" >"$DATA/platform.key.new")
@@ -115,8 +118,8 @@ start_servers() {
     export_ports
     # The port may differ from last time, and both sides read it from the registration. Its tokens are kept.
     quietly "$binaries/vestibule-bridge" registration --config "$DATA/bridge.toml"
-    make_platform_key "$binaries/vestibule"
     start homeserver "$HOMESERVER_PORT" "$binaries/vestibule" serve --config "$DATA/vestibule.toml"
+    make_platform_key "$binaries/vestibule"
     start bridge "$DESK_PORT" "$binaries/vestibule-bridge" serve --config "$DATA/bridge.toml"
     start demonstration "$DEMONSTRATION_PORT" node widget/demonstration/server.mjs \
         --homeserver "http://127.0.0.1:$HOMESERVER_PORT" --key-file "$DATA/platform.key" \

@@ -5,6 +5,7 @@ mod platform;
 mod promise;
 mod users;
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// The commands. All but `serve` work while the server runs, and when it doesn't.
+/// The commands. All but `serve` work while the server runs, and when it doesn't; none but `serve` and `restore` makes a data folder.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server until SIGTERM or SIGINT.
@@ -214,12 +215,21 @@ fn carry_out(config: Config, order: &Order, json: bool, root_key: Option<RootKey
             eprintln!("{line}");
         }
     });
-    if let Some(answer) = control::ask(&config.server.data, order, &progress) {
-        return answer.map_err(|error| anyhow!(error));
+    match control::ask(&config.server.data, order, &progress) {
+        Some(answer) => answer.map_err(|error| anyhow!(error)),
+        None if start::has_store(&config) => carry_out_here(config, order, &progress, root_key),
+        None => bail!(
+            "no server has ever run on {}: name the server's configuration by --config or VESTIBULE_CONFIG, or start it first",
+            config.server.data.display()
+        ),
     }
+}
+
+/// Without a server that runs.
+fn carry_out_here(config: Config, order: &Order, progress: &Progress, root_key: Option<RootKey>) -> anyhow::Result<Value> {
     crate::runtime()?.block_on(async {
         let app = start::open(config, Clock::system(), root_key).await?;
-        let answer = control::execute(&app, order.clone(), &progress).await.map_err(|error| anyhow!(error.sentence()));
+        let answer = control::execute(&app, order.clone(), progress).await.map_err(|error| anyhow!(error.sentence()));
         app.end();
         app.tasks.wait().await;
         app.journal.close().context("the journal did not close cleanly")?;
@@ -254,17 +264,20 @@ fn for_people(order: &Order, answer: &Value) -> String {
     }
 }
 
-/// Looks at everything that a start needs, and says what is wrong.
+/// Looks at everything that a start needs, and says what is wrong. Before the first start nothing is, and nothing is made.
 pub fn doctor(config: Config, json: bool, root_key: anyhow::Result<Option<RootKey>>) -> anyhow::Result<()> {
-    let mut findings: Vec<(&str, Result<String, String>)> = Vec::new();
-    let key_file = config.server.root_key.clone();
-    let from_environment = matches!(root_key, Ok(Some(_)));
-    findings.push(("root key", root_key_finding(&key_file, from_environment)));
-    let journal = root_key.and_then(|root_key| carry_out(config, &Order::Health, true, root_key));
-    findings.push((
-        "journal",
-        journal.map(|health| for_people(&Order::Health, &health).trim().to_owned()).map_err(|error| format!("{error:#}")),
-    ));
+    let silent: Progress = Arc::new(|_| ());
+    let running = control::ask(&config.server.data, &Order::Health, &silent);
+    let key = root_key_finding(&config, &root_key, running.is_some());
+    let journal = match running {
+        Some(answer) => answer.map(|health| for_people(&Order::Health, &health).trim().to_owned()),
+        None if start::has_store(&config) => root_key
+            .and_then(|root_key| carry_out_here(config, &Order::Health, &silent, root_key))
+            .map(|health| format!("of {}, {} batches; the server does not run", text(&health["server"]), health["batches"]))
+            .map_err(|error| format!("{error:#}")),
+        None => Ok(format!("none yet: the first start makes it in {}", config.server.data.display())),
+    };
+    let findings = [("root key", key), ("journal", journal)];
     let failed = findings.iter().filter(|(_, finding)| finding.is_err()).count();
     if json {
         let findings = findings.iter().map(|(what, finding)| match finding {
@@ -286,14 +299,23 @@ pub fn doctor(config: Config, json: bool, root_key: anyhow::Result<Option<RootKe
     Ok(())
 }
 
-fn root_key_finding(file: &std::path::Path, from_environment: bool) -> Result<String, String> {
-    if from_environment {
-        return Ok("comes in the environment".to_owned());
+/// `given` is the key that comes from elsewhere than the file. A server that runs has been given one, or has read the file.
+fn root_key_finding(config: &Config, given: &anyhow::Result<Option<RootKey>>, is_running: bool) -> Result<String, String> {
+    match given {
+        Err(error) => return Err(format!("{error:#}")),
+        Ok(Some(_)) => return Ok("comes from the environment or systemd's credentials".to_owned()),
+        Ok(None) => {}
     }
-    let place = file.display();
-    let metadata = std::fs::metadata(file).map_err(|error| format!("{place}: {error}"))?;
-    match metadata.permissions().mode() & 0o077 {
-        0 => Ok(format!("{place}, readable by its owner only")),
-        _ => Err(format!("{place} can be read by others: run `chmod 600 {place}`")),
+    let place = config.server.root_key.display();
+    match std::fs::metadata(&config.server.root_key) {
+        Ok(metadata) if metadata.permissions().mode() & 0o077 == 0 => Ok(format!("{place}, readable by its owner only")),
+        Ok(_) => Err(format!("{place} can be read by others: run `chmod 600 {place}`")),
+        Err(_) if is_running => Ok("the running server was given it".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound && !start::has_store(config) => {
+            Ok(format!("none yet: the first start makes {place}, unless it is given another"))
+        }
+        Err(error) => Err(format!(
+            "{place}: {error}; a server that is given the key by the environment or systemd's credentials is asked while it runs"
+        )),
     }
 }

@@ -173,8 +173,8 @@ async fn platform_call(app: &App, call: &str, params: Vec<String>, query: String
     (entry.handler)(app.clone(), asked).await
 }
 
-/// Answers orders until the server ends.
-pub async fn serve(app: App) {
+/// Answers orders until the server ends. The socket is there when this returns the future: before the server answers anything else.
+pub fn serve(app: App) -> impl Future<Output = ()> + Send {
     let path = socket_path(&app.config.server.data);
     // The journal's lock is ours, so nobody answers on a socket that is still there.
     let _: Result<(), _> = std::fs::remove_file(&path);
@@ -182,26 +182,28 @@ pub async fn serve(app: App) {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         Ok(listener)
     });
-    let listener = match listener {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "commands cannot reach this server while it runs");
-            return;
-        }
-    };
-    loop {
-        let stream = tokio::select! {
-            () = app.tasks.ended() => break,
-            accepted = listener.accept() => accepted,
+    async move {
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "commands cannot reach this server while it runs");
+                return;
+            }
         };
-        let Ok((stream, _)) = stream else { continue };
-        let app_of_task = app.clone();
-        app.tasks.spawn(async move {
-            // A command that hangs up early is its own affair.
-            let _: Result<_, _> = answer(&app_of_task, stream).await;
-        });
+        loop {
+            let stream = tokio::select! {
+                () = app.tasks.ended() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = stream else { continue };
+            let app_of_task = app.clone();
+            app.tasks.spawn(async move {
+                // A command that hangs up early is its own affair.
+                let _: Result<_, _> = answer(&app_of_task, stream).await;
+            });
+        }
+        let _: Result<(), _> = std::fs::remove_file(&path);
     }
-    let _: Result<(), _> = std::fs::remove_file(&path);
 }
 
 async fn answer(app: &App, stream: UnixStream) -> std::io::Result<()> {

@@ -78,6 +78,13 @@ pub(crate) fn at(path: &Path) -> impl Fn(std::io::Error) -> StartError {
     move |error| StartError::Path { path: path.clone(), problem: error.to_string() }
 }
 
+/// Whether a server has started with this configuration before: whether a start would find what it left. What cannot be looked at counts
+/// as there, and the start tells why it cannot be used.
+#[must_use]
+pub fn has_store(config: &Config) -> bool {
+    [config.keyring(), config.server.data.join("journal")].iter().any(|path| path.try_exists().unwrap_or(true))
+}
+
 /// Opens everything. `root_key` is the operator's key if it came from elsewhere than the file.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use binary::{Binary, command, free_port};
+use binary::Site;
 use serde_json::{Value, json};
 
 const SENDERS: usize = 16;
@@ -116,13 +116,10 @@ async fn read_room(http: &reqwest::Client, base: &str, sender: &Sender) -> Vec<(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_was_answered_is_lost_or_doubled() {
-    let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
-    let folder = tempfile::tempdir().expect("a folder");
-    let port = free_port();
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-    let (mut binary, _) = Binary::start(command(folder.path(), port), port, &http).await;
-    let base = format!("http://127.0.0.1:{port}");
-    let senders = set_up(&http, &base).await;
+    let site = Site::new();
+    let (mut binary, _) = site.start(site.command()).await;
+    let (http, base) = (&site.http, &site.base);
+    let senders = set_up(http, base).await;
 
     let (end, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let sending: Vec<_> = senders
@@ -142,7 +139,7 @@ async fn nothing_that_was_answered_is_lost_or_doubled() {
         tokio::time::sleep(moment).await;
         binary.kill();
         let time;
-        (binary, time) = Binary::start(command(folder.path(), port), port, &http).await;
+        (binary, time) = site.start(site.command()).await;
         starts.push(time);
     }
     end.store(true, Ordering::SeqCst);
@@ -152,7 +149,7 @@ async fn nothing_that_was_answered_is_lost_or_doubled() {
     }
 
     for sender in &senders[..ROOMS] {
-        let messages = read_room(&http, &base, sender).await;
+        let messages = read_room(http, base, sender).await;
         check_room(&sender.room_id, &messages, &senders, &acknowledged);
         // The room goes on: state can change, messages can be sent.
         let room = format!("{base}/_matrix/client/v3/rooms/{}", sender.room_id);

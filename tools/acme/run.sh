@@ -23,12 +23,6 @@ obstacle() {
     fi
 }
 
-reason=$(obstacle)
-if [ "${1:-}" = --can-run ]; then
-    [ -z "$reason" ] && exit 0
-    echo "$reason"
-    exit 1
-fi
-[ -z "$reason" ] || fail "$reason"
+check_obstacle "$@"
 export PEBBLE_BINARIES=$binaries VESTIBULE_BIN=${VESTIBULE_BIN:-$CARGO_TARGET_DIR/release/vestibule}
 exec node --test tools/acme/acme.test.mjs

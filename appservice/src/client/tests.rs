@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test spawns by itself")]
+
 use std::sync::Mutex;
 
 use axum::{

@@ -215,6 +215,18 @@ impl<B, Q> Call<B, Q> {
         sealed.map(|sealed| self.open(&sealed)).transpose()
     }
 
+    /// [`Call::run`] where nothing is to be done afterwards.
+    ///
+    /// # Errors
+    /// As the command says.
+    pub async fn carry_out<A>(&self, app: &App, decide: impl Fn(&Cx<'_>) -> Decided<A>) -> Result<A, ApiError>
+    where
+        A: Serialize + DeserializeOwned,
+    {
+        let (answer, ()) = self.run(app, |cx| Ok(decide(cx)?.map(|answer| (answer, ())))).await?;
+        Ok(answer)
+    }
+
     /// Runs a command. Its batch also says in the audit trail that it was run, and keeps the answer for who repeats the call. What
     /// is to be done after it comes beside the answer; a repeated call has none.
     ///

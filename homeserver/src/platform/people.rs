@@ -154,8 +154,7 @@ async fn delete_host(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, 
             app.run(|cx| platform::end_session(cx, &session)).await?;
         }
     }
-    let (answer, ()) = call.run(&app, |cx| Ok(platform::delete_host(cx, id)?.map(|_| (Nothing {}, ())))).await?;
-    Ok(answer)
+    call.carry_out(&app, |cx| Ok(platform::delete_host(cx, id)?.map(|_| Nothing {}))).await
 }
 
 fn session_item(ListedSession { row, host, invitees }: ListedSession) -> SessionItem {
@@ -230,15 +229,13 @@ async fn get_session(app: App, call: Call<Nothing, Nothing>) -> Result<Session, 
 
 async fn end_session(app: App, call: Call<Nothing, Nothing>) -> Result<Session, ApiError> {
     let id = call.param("session");
-    let (answer, ()) = call
-        .run(&app, |cx| {
-            let before = session(cx, id)?;
-            let ends_at = if before.ended { before.ends_at } else { before.ends_at.min(cx.now().as_ms()) };
-            let answer = Session { ends_at, ended: true, ..before };
-            Ok(platform::end_session(cx, id)?.map(|()| (answer, ())))
-        })
-        .await?;
-    Ok(answer)
+    call.carry_out(&app, |cx| {
+        let before = session(cx, id)?;
+        let ends_at = if before.ended { before.ends_at } else { before.ends_at.min(cx.now().as_ms()) };
+        let answer = Session { ends_at, ended: true, ..before };
+        Ok(platform::end_session(cx, id)?.map(|()| answer))
+    })
+    .await
 }
 
 async fn delete_session(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
@@ -257,7 +254,7 @@ async fn delete_session(app: App, call: Call<Nothing, Nothing>) -> Result<Nothin
             name => erased.push(name?),
         }
     }
-    let (answer, ()) = call.run(&app, |cx| Ok(platform::delete_session(cx, id)?.map(|()| (Nothing {}, ())))).await?;
+    let answer = call.carry_out(&app, |cx| Ok(platform::delete_session(cx, id)?.map(|()| Nothing {}))).await?;
     erasure::complete(&app, &erased).await?;
     Ok(answer)
 }
@@ -280,11 +277,9 @@ async fn create_login_token(app: App, call: Call<LoginTokenBody, Nothing>) -> Re
     let user_id = call.body.user_id.clone();
     call.is_about(user_id.to_string());
     let token = Secret::new(app.entropy.token("vsl_"));
-    let (answer, ()) = call
-        .run(&app, |cx| {
-            let made = platform::create_login_token(cx, &user_id, &token)?;
-            Ok(made.map(|expires_in_ms| (LoginToken { login_token: Handed(token.clone()), expires_in_ms }, ())))
-        })
-        .await?;
-    Ok(answer)
+    call.carry_out(&app, |cx| {
+        let made = platform::create_login_token(cx, &user_id, &token)?;
+        Ok(made.map(|expires_in_ms| LoginToken { login_token: Handed(token.clone()), expires_in_ms }))
+    })
+    .await
 }

@@ -81,9 +81,7 @@ async fn list(app: App, call: Call<Nothing, PageQuery>) -> Result<Organizations,
 async fn put(app: App, call: Call<OrganizationBody, Nothing>) -> Result<Organization, ApiError> {
     let command = PutOrganization { organization: call.param("organization").to_owned(), name: call.body.name.clone() };
     let answer = Organization { organization: command.organization.clone(), name: command.name.clone() };
-    let (answer, ()) =
-        call.run(&app, |cx| Ok(platform::put_organization(cx, &command)?.map(|()| (answer.clone(), ())))).await?;
-    Ok(answer)
+    call.carry_out(&app, |cx| Ok(platform::put_organization(cx, &command)?.map(|()| answer.clone()))).await
 }
 
 async fn get(app: App, call: Call<Nothing, Nothing>) -> Result<Organization, ApiError> {
@@ -91,9 +89,8 @@ async fn get(app: App, call: Call<Nothing, Nothing>) -> Result<Organization, Api
 }
 
 async fn delete(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
-    let decide = |cx: &engine::Cx<'_>| platform::delete_organization(cx, call.param("organization"));
-    let (answer, ()) = call.run(&app, |cx| Ok(decide(cx)?.map(|()| (Nothing {}, ())))).await?;
-    Ok(answer)
+    let id = call.param("organization");
+    call.carry_out(&app, |cx| Ok(platform::delete_organization(cx, id)?.map(|()| Nothing {}))).await
 }
 
 fn account(row: OrganizationAccountRow) -> Account {

@@ -1,14 +1,13 @@
 //! The real binary with a very short L, killed while things expire all the time: whatever is answered is young, and whatever is young
 //! is answered. At the end the command says that nothing old is on the disk.
 
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use homeserver::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::support::binary::{self, Binary, free_port};
+use crate::support::binary::Site;
 
 const LIFETIME_MS: u64 = 3_000;
 const KILLS: usize = 8;
@@ -16,8 +15,8 @@ const KILLS: usize = 8;
 /// An answer may be on its way for this long.
 const MARGIN_MS: u64 = 2_000;
 
-fn command(folder: &Path, port: u16) -> Command {
-    let mut command = binary::command(folder, port);
+fn command(site: &Site) -> Command {
+    let mut command = site.command();
     command
         .env("VESTIBULE_RETENTION__LIFETIME", "3s")
         .env("VESTIBULE_RETENTION__SLOT", "1s")
@@ -57,19 +56,15 @@ async fn messages(http: &reqwest::Client, base: &str, room: &str, token: &str) -
     }
 }
 
-fn prove(folder: &Path, port: u16, words: &str) -> Output {
-    let mut command = command(folder, port);
-    command.args(["--json", "retention", "prove", "--text", words]).output().expect("the command runs")
+fn prove(site: &Site, words: &str) -> Output {
+    command(site).args(["--json", "retention", "prove", "--text", words]).output().expect("the command runs")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
-    let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
-    let folder = tempfile::tempdir().expect("a folder");
-    let port = free_port();
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a client");
-    let (mut binary, _) = Binary::start(command(folder.path(), port), port, &http).await;
-    let base = format!("http://127.0.0.1:{port}");
+    let site = Site::new();
+    let (mut binary, _) = site.start(command(&site)).await;
+    let (http, base) = (&site.http, &site.base);
     let v3 = format!("{base}/_matrix/client/v3");
     let body = json!({ "username": "ada", "password": "long enough a password", "auth": { "type": "m.login.dummy" } });
     let token =
@@ -89,9 +84,9 @@ async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
             number += 1;
         }
         binary.kill();
-        (binary, _) = Binary::start(command(folder.path(), port), port, &http).await;
+        (binary, _) = site.start(command(&site)).await;
         let asked = now_ms();
-        let seen = messages(&http, &base, &room, &token).await;
+        let seen = messages(http, base, &room, &token).await;
         let got = now_ms();
         for (number, came) in &seen {
             assert!(came + LIFETIME_MS > asked, "{number} came at {came}, it was shown at {asked}");
@@ -105,7 +100,7 @@ async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
             );
         }
     }
-    let (first, last) = (prove(folder.path(), port, "canary number 0\""), answered.last().expect("one").0);
+    let (first, last) = (prove(&site, "canary number 0\""), answered.last().expect("one").0);
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stdout));
     // Through the running server, then without one, when the last one has expired too.
     let done = now_ms() + LIFETIME_MS + 1_000;
@@ -114,18 +109,18 @@ async fn killed_while_things_expire_it_shows_the_young_and_nothing_else() {
     }
     binary.kill();
     let words = format!("canary number {last}\"");
-    let (binary, _) = Binary::start(command(folder.path(), port), port, &http).await;
+    let (binary, _) = site.start(command(&site)).await;
     let stopwatch = Clock::system().stopwatch();
-    let mut report = prove(folder.path(), port, &words);
+    let mut report = prove(&site, &words);
     while report.status.code() == Some(2) && stopwatch.elapsed() < Duration::from_secs(20) {
         pause(100).await;
-        report = prove(folder.path(), port, &words);
+        report = prove(&site, &words);
     }
     assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stdout));
     binary.kill();
-    let report = prove(folder.path(), port, "canary number");
+    let report = prove(&site, "canary number");
     let answer: Value = serde_json::from_slice(&report.stdout).expect("JSON");
     assert!(report.status.success() && answer["gone"] == true && answer["values"].as_u64() > Some(10), "{answer}");
-    let found = prove(folder.path(), port, "@ada:localhost");
+    let found = prove(&site, "@ada:localhost");
     assert_eq!(found.status.code(), Some(2), "what is there is found");
 }

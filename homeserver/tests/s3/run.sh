@@ -32,13 +32,7 @@ fetch() {
     mvn --batch-mode --quiet --file "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$jars" -DincludeScope=runtime
 }
 
-reason=$(obstacle)
-if [ "${1:-}" = --can-run ]; then
-    [ -z "$reason" ] && exit 0
-    echo "$reason"
-    exit 1
-fi
-[ -z "$reason" ] || fail "$reason"
+check_obstacle "$@"
 [ $# -gt 0 ] || fail "name the test's binary"
 export VESTIBULE_S3PROXY=$jars
 cd "$here/../.."
