@@ -1,6 +1,6 @@
 //! What the platform takes away again.
 
-use journal::{Name, ReadError};
+use journal::ReadError;
 use ruma::{OwnedUserId, UserId};
 
 use super::{
