@@ -23,7 +23,7 @@ pub use lists::{
     organizations, session, sessions, sessions_of,
 };
 pub use me::{Inviter, Me, Role, me};
-pub use newcomer::NewcomerRecords;
+pub use newcomer::{NewUser, NewcomerRecords};
 pub use organizations::{PutOrganization, PutOrganizationAccount, put_organization, put_organization_account};
 pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key, platform_keys, revoke_platform_key};
 pub use removal::{delete_account, delete_host, delete_organization, delete_session};

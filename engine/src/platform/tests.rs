@@ -59,6 +59,11 @@ pub(crate) fn newcomer(user_id: &UserId) -> NewcomerRecords {
     }
 }
 
+/// Somebody new, with the identity that this server makes.
+pub(crate) fn new_user(user_id: &UserId) -> NewUser {
+    NewUser { user_id: user_id.to_owned(), records: newcomer(user_id), by_platform: false }
+}
+
 pub(crate) fn organization(world: &World, organization: &str, accounts: &[(&str, bool)]) {
     let command = PutOrganization { organization: organization.to_owned(), name: organization.to_owned() };
     world.run(|cx| put_organization(cx, &command)).expect("an organization");
@@ -92,7 +97,7 @@ pub(crate) fn put_host_named(
         organization: organization.to_owned(),
         account: account.to_owned(),
         display_name: name.to_owned(),
-        new_user: Some((user_id.clone(), newcomer(&user_id))),
+        new_user: Some(new_user(&user_id)),
     };
     world.run(|cx| put_host(cx, &command))
 }
@@ -111,7 +116,7 @@ fn session_until(
 ) -> Result<SessionPut, Reject> {
     let invitees = invitees.iter().map(|id| {
         let user_id = UserId::parse(format!("@{id}:example.org")).expect("a user id");
-        let new_user = Some((user_id.clone(), newcomer(&user_id)));
+        let new_user = Some(new_user(&user_id));
         Invitee { id: (*id).to_owned(), display_name: format!("{id} the invitee"), new_user }
     });
     let command = PutSession { session: session.to_owned(), host: host.to_owned(), invitees: invitees.collect(), ends_at };

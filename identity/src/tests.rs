@@ -4,30 +4,26 @@ use std::collections::BTreeMap;
 
 use aes::Aes256;
 use aes::cipher::{KeyIvInit as _, StreamCipher as _};
-use engine::account::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use ruma::user_id;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use vodozemac::olm::{Account, OlmMessage, SessionConfig};
 use vodozemac::{Curve25519PublicKey, Ed25519PublicKey, Ed25519SecretKey, Ed25519Signature};
 
-use super::identity::canonical;
-use super::{Newcomer, provision, secret_storage::derive};
-use crate::entropy::Entropy;
+use super::secret_storage::derive;
+use super::signed_json::{canonical, object};
+use super::{Identity, NAME_LENGTH, Object, RecoveryKey, Role, new_user_id, random};
 
-fn newcomer() -> Newcomer {
-    provision(user_id!("@p_1:example.org"), Entropy).unwrap()
+const USER_ID: &str = "@p_1:example.org";
+
+/// As the other side has it: what was serialised on the platform's.
+fn newcomer() -> (Identity, RecoveryKey) {
+    let (identity, recovery_key) = Identity::make(USER_ID).unwrap();
+    let text = serde_json::to_string(&identity).unwrap();
+    (serde_json::from_str(&text).unwrap(), recovery_key)
 }
 
-fn account_data(newcomer: &Newcomer) -> BTreeMap<String, Value> {
-    let read = |(name, content): &(String, Box<serde_json::value::RawValue>)| {
-        (name.clone(), serde_json::from_str(content.get()).unwrap())
-    };
-    newcomer.records.account_data.iter().map(read).collect()
-}
-
-fn key_of(recovery_key: &Secret) -> [u8; 32] {
+fn key_of(recovery_key: &RecoveryKey) -> [u8; 32] {
     let text: String = recovery_key.expose().split(' ').collect();
     let bytes = bs58::decode(text).into_vec().unwrap();
     assert_eq!(bytes.len(), 35);
@@ -50,9 +46,9 @@ fn open(key: &[u8; 32], name: &str, encrypted: &Value) -> String {
 }
 
 /// All secrets by their names, opened with nothing but the recovery key and the account data.
-fn open_all(newcomer: &Newcomer) -> BTreeMap<String, String> {
-    let key = key_of(&newcomer.recovery_key);
-    let data = account_data(newcomer);
+fn open_all(identity: &Identity, recovery_key: &RecoveryKey) -> BTreeMap<String, String> {
+    let key = key_of(recovery_key);
+    let data = &identity.account_data;
     let key_id = data["m.secret_storage.default_key"]["key"].as_str().unwrap();
     let description = &data[&format!("m.secret_storage.key.{key_id}")];
     assert_eq!(description["algorithm"], "m.secret_storage.v1.aes-hmac-sha2");
@@ -70,18 +66,16 @@ fn open_all(newcomer: &Newcomer) -> BTreeMap<String, String> {
     names.into_iter().map(|name| (name.to_owned(), open(&key, name, &data[name]["encrypted"][key_id]))).collect()
 }
 
-fn check_signature(object: &Value, key_id: &str, public_key: &str) {
-    let signature =
-        object["signatures"]["@p_1:example.org"][format!("ed25519:{key_id}")].as_str().expect("signed by this key");
+fn check_signature(object: &Object, key_id: &str, public_key: &str) {
+    let signature = object["signatures"][USER_ID][format!("ed25519:{key_id}")].as_str().expect("signed by this key");
     let public_key = Ed25519PublicKey::from_base64(public_key).unwrap();
     public_key.verify(canonical(object).as_bytes(), &Ed25519Signature::from_base64(signature).unwrap()).unwrap();
 }
 
 #[test]
 fn the_recovery_key_opens_the_private_keys_of_the_public_ones() {
-    let newcomer = newcomer();
-    let secrets = open_all(&newcomer);
-    let identity = &newcomer.records.identity;
+    let (identity, recovery_key) = newcomer();
+    let secrets = open_all(&identity, &recovery_key);
     for (name, public) in [
         ("m.cross_signing.master", &identity.master_key),
         ("m.cross_signing.self_signing", &identity.self_signing_key),
@@ -89,44 +83,43 @@ fn the_recovery_key_opens_the_private_keys_of_the_public_ones() {
     ] {
         let private = Ed25519SecretKey::from_base64(&secrets[name]).unwrap();
         let public_key = private.public_key().to_base64();
-        let object: Value = serde_json::from_str(public.json().get()).unwrap();
-        assert_eq!(object["keys"][format!("ed25519:{public_key}")], public_key, "{name}");
+        assert_eq!(public["keys"][format!("ed25519:{public_key}")], public_key, "{name}");
+        assert_eq!(public["user_id"], USER_ID);
         if name != "m.cross_signing.master" {
             let master = Ed25519SecretKey::from_base64(&secrets["m.cross_signing.master"]).unwrap().public_key().to_base64();
-            check_signature(&object, &master, &master);
+            check_signature(public, &master, &master);
         }
     }
 }
 
 #[test]
 fn the_rehydrated_device_reads_what_was_encrypted_to_its_fallback_key() {
-    let newcomer = newcomer();
-    let secrets = open_all(&newcomer);
-    let device = &newcomer.records.identity.dehydrated_device;
-    let keys: Value = serde_json::from_str(device.device_keys.json().get()).unwrap();
-    assert_eq!(keys["dehydrated"], true);
-    let device_id = device.device_id.as_str();
+    let (identity, recovery_key) = newcomer();
+    let secrets = open_all(&identity, &recovery_key);
+    let device = &identity.dehydrated_device;
+    let (device_id, keys) = (&device.device_id, &device.device_keys);
+    assert_eq!((&keys["dehydrated"], &keys["device_id"]), (&json!(true), &json!(device_id)));
     let ed25519 = keys["keys"][format!("ed25519:{device_id}")].as_str().unwrap();
-    check_signature(&keys, device_id, ed25519);
+    check_signature(keys, device_id, ed25519);
     let self_signing =
         Ed25519SecretKey::from_base64(&secrets["m.cross_signing.self_signing"]).unwrap().public_key().to_base64();
-    check_signature(&keys, &self_signing, &self_signing);
+    check_signature(keys, &self_signing, &self_signing);
 
     // A host who never met the newcomer encrypts to the fallback key.
     let (key_id, fallback) = device.fallback_keys.iter().next().unwrap();
-    assert!(key_id.as_str().starts_with("signed_curve25519:"));
-    let fallback: Value = serde_json::from_str(fallback.json().get()).unwrap();
+    assert!(key_id.starts_with("signed_curve25519:") && device.fallback_keys.len() == 1);
     assert_eq!(fallback["fallback"], true);
-    check_signature(&fallback, device_id, ed25519);
+    check_signature(fallback, device_id, ed25519);
     let host = Account::new();
-    let identity_key =
-        Curve25519PublicKey::from_base64(keys["keys"][format!("curve25519:{device_id}")].as_str().unwrap()).unwrap();
+    let identity_key = keys["keys"][format!("curve25519:{device_id}")].as_str().unwrap();
+    assert_eq!(identity_key, device_id);
+    let identity_key = Curve25519PublicKey::from_base64(identity_key).unwrap();
     let one_time_key = Curve25519PublicKey::from_base64(fallback["key"].as_str().unwrap()).unwrap();
     let mut session = host.create_outbound_session(SessionConfig::version_1(), identity_key, one_time_key).unwrap();
     let OlmMessage::PreKey(message) = session.encrypt("the room key").unwrap() else { panic!("a first message") };
 
     // The page, much later, opens the device with the pickle key.
-    let data: Value = serde_json::from_str(device.device_data.get()).unwrap();
+    let data = &device.device_data;
     assert_eq!(data["algorithm"], "org.matrix.msc3814.v2");
     let pickle_key: [u8; 32] = vodozemac::base64_decode(&secrets["org.matrix.msc3814"]).unwrap().try_into().unwrap();
     let (pickle, nonce) = (data["device_pickle"].as_str().unwrap(), data["nonce"].as_str().unwrap());
@@ -137,9 +130,9 @@ fn the_rehydrated_device_reads_what_was_encrypted_to_its_fallback_key() {
 
 #[test]
 fn a_wrong_recovery_key_opens_nothing() {
-    let newcomer = newcomer();
-    let other = key_of(&self::newcomer().recovery_key);
-    let data = account_data(&newcomer);
+    let (identity, _) = newcomer();
+    let other = key_of(&newcomer().1);
+    let data = &identity.account_data;
     let key_id = data["m.secret_storage.default_key"]["key"].as_str().unwrap();
     let encrypted = &data["m.cross_signing.master"]["encrypted"][key_id];
     let (_, mac_key) = derive(&other, "m.cross_signing.master").unwrap();
@@ -149,13 +142,45 @@ fn a_wrong_recovery_key_opens_nothing() {
 }
 
 #[test]
-fn default_key_comes_last() {
-    let newcomer = newcomer();
-    assert_eq!(newcomer.records.account_data.last().unwrap().0, "m.secret_storage.default_key");
+fn what_is_handed_over_holds_no_secret() {
+    let (identity, recovery_key) = newcomer();
+    let text = serde_json::to_string(&identity).unwrap();
+    for (name, secret) in open_all(&identity, &recovery_key) {
+        assert!(!text.contains(&secret), "{name}");
+    }
+    assert!(!text.contains(recovery_key.expose()));
+    assert!(!format!("{recovery_key:?}").contains(recovery_key.expose()));
 }
 
 #[test]
-fn the_recovery_key_never_shows() {
-    assert!(!format!("{:?}", newcomer()).contains(newcomer().recovery_key.expose()));
-    assert!(format!("{:?}", newcomer().recovery_key).len() < 20);
+fn names_are_random_and_say_what_they_are() {
+    for (role, prefix) in [(Role::Host, "@h_"), (Role::Participant, "@p_")] {
+        let user_id = new_user_id(role, "chat.example.org:8448");
+        let name = user_id.strip_prefix(prefix).unwrap().strip_suffix(":chat.example.org:8448").unwrap();
+        assert!(name.len() == NAME_LENGTH && name.bytes().all(|byte| random::ALPHABET.contains(&byte)), "{user_id}");
+        assert_ne!(user_id, new_user_id(role, "chat.example.org:8448"));
+    }
+}
+
+/// [Spec v1.19, Appendices § Canonical JSON](https://spec.matrix.org/v1.19/appendices/#canonical-json), its examples.
+#[test]
+fn what_is_signed_is_canonical_json() {
+    for (value, canonical_form) in [
+        (json!({}), "{}"),
+        (json!({ "one": 1, "two": "Two" }), r#"{"one":1,"two":"Two"}"#),
+        (json!({ "b": "2", "a": "1" }), r#"{"a":"1","b":"2"}"#),
+        (
+            json!({ "auth": { "success": true, "mxid": "@john.doe:example.com", "profile": { "three_pids": [
+                { "medium": "email", "address": "john.doe@example.org" }, { "medium": "msisdn", "address": "123456789" },
+            ] } } }),
+            r#"{"auth":{"mxid":"@john.doe:example.com","profile":{"three_pids":[{"address":"john.doe@example.org","medium":"email"},{"address":"123456789","medium":"msisdn"}]},"success":true}}"#,
+        ),
+        (json!({ "a": "日本語" }), r#"{"a":"日本語"}"#),
+        (json!({ "本": 2, "日": 1 }), r#"{"日":1,"本":2}"#),
+        (json!({ "a": null, "signatures": {}, "unsigned": 1 }), r#"{"a":null}"#),
+    ] {
+        assert_eq!(canonical(value.as_object().unwrap()), canonical_form);
+    }
+    let backwards = object([("z", 1.into()), ("a", json!([{ "y": "\"\n", "x": {} }]))]);
+    assert_eq!(canonical(&backwards), r#"{"a":[{"x":{},"y":"\"\n"}],"z":1}"#);
 }
