@@ -87,7 +87,7 @@ impl SecretStorage {
 type Keys = (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>);
 
 /// The keys for encrypting a secret of this name, and for its authentication.
-pub fn derive(key: &[u8; 32], name: &str) -> Result<Keys, IdentityError> {
+fn derive(key: &[u8; 32], name: &str) -> Result<Keys, IdentityError> {
     let hkdf = Hkdf::<Sha256>::new(Some(&[0; 32]), key);
     let mut okm = Zeroizing::new([0; 64]);
     hkdf.expand(name.as_bytes(), &mut *okm).map_err(IdentityError::new)?;

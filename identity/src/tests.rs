@@ -1,16 +1,11 @@
-//! A reader that knows the recovery key and the records, and nothing else: what a client does on the first page load.
+//! What is made opens with the recovery key, works as clients expect it, and with no other key.
 
-use std::collections::BTreeMap;
+mod reader;
 
-use aes::Aes256;
-use aes::cipher::{KeyIvInit as _, StreamCipher as _};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
-use sha2::Sha256;
 use vodozemac::olm::{Account, OlmMessage, SessionConfig};
 use vodozemac::{Curve25519PublicKey, Ed25519PublicKey, Ed25519SecretKey, Ed25519Signature};
 
-use super::secret_storage::derive;
 use super::signed_json::{canonical, object};
 use super::{Identity, NAME_LENGTH, Object, RecoveryKey, Role, new_user_id, random};
 
@@ -23,49 +18,6 @@ fn newcomer() -> (Identity, RecoveryKey) {
     (serde_json::from_str(&text).unwrap(), recovery_key)
 }
 
-fn key_of(recovery_key: &RecoveryKey) -> [u8; 32] {
-    let text: String = recovery_key.expose().split(' ').collect();
-    let bytes = bs58::decode(text).into_vec().unwrap();
-    assert_eq!(bytes.len(), 35);
-    assert_eq!(bytes[..2], [0x8b, 0x01]);
-    assert_eq!(bytes.iter().fold(0, |parity, byte| parity ^ byte), 0, "parity");
-    bytes[2..34].try_into().unwrap()
-}
-
-fn open(key: &[u8; 32], name: &str, encrypted: &Value) -> String {
-    let part = |part: &str| vodozemac::base64_decode(encrypted[part].as_str().unwrap()).unwrap();
-    let (aes_key, mac_key) = derive(key, name).unwrap();
-    let mut text = part("ciphertext");
-    let mut mac = Hmac::<Sha256>::new_from_slice(&*mac_key).unwrap();
-    mac.update(&text);
-    mac.verify_slice(&part("mac")).expect("the mac of the ciphertext");
-    let iv: [u8; 16] = part("iv").try_into().unwrap();
-    assert_eq!(iv[8] & 0x80, 0, "bit 63 is clear");
-    ctr::Ctr128BE::<Aes256>::new((&*aes_key).into(), (&iv).into()).apply_keystream(&mut text);
-    String::from_utf8(text).unwrap()
-}
-
-/// All secrets by their names, opened with nothing but the recovery key and the account data.
-fn open_all(identity: &Identity, recovery_key: &RecoveryKey) -> BTreeMap<String, String> {
-    let key = key_of(recovery_key);
-    let data = &identity.account_data;
-    let key_id = data["m.secret_storage.default_key"]["key"].as_str().unwrap();
-    let description = &data[&format!("m.secret_storage.key.{key_id}")];
-    assert_eq!(description["algorithm"], "m.secret_storage.v1.aes-hmac-sha2");
-    // The key checks out: 32 zero bytes, encrypted under an empty name, have the mac it says.
-    let (aes_key, mac_key) = derive(&key, "").unwrap();
-    let iv: [u8; 16] = vodozemac::base64_decode(description["iv"].as_str().unwrap()).unwrap().try_into().unwrap();
-    let mut zeroes = [0; 32];
-    ctr::Ctr128BE::<Aes256>::new((&*aes_key).into(), (&iv).into()).apply_keystream(&mut zeroes);
-    let mut mac = Hmac::<Sha256>::new_from_slice(&*mac_key).unwrap();
-    mac.update(&zeroes);
-    mac.verify_slice(&vodozemac::base64_decode(description["mac"].as_str().unwrap()).unwrap()).expect("the key check");
-
-    let names =
-        ["m.cross_signing.master", "m.cross_signing.self_signing", "m.cross_signing.user_signing", "org.matrix.msc3814"];
-    names.into_iter().map(|name| (name.to_owned(), open(&key, name, &data[name]["encrypted"][key_id]))).collect()
-}
-
 fn check_signature(object: &Object, key_id: &str, public_key: &str) {
     let signature = object["signatures"][USER_ID][format!("ed25519:{key_id}")].as_str().expect("signed by this key");
     let public_key = Ed25519PublicKey::from_base64(public_key).unwrap();
@@ -75,7 +27,7 @@ fn check_signature(object: &Object, key_id: &str, public_key: &str) {
 #[test]
 fn the_recovery_key_opens_the_private_keys_of_the_public_ones() {
     let (identity, recovery_key) = newcomer();
-    let secrets = open_all(&identity, &recovery_key);
+    let secrets = reader::open(recovery_key.expose(), &identity.account_data).expect("it opens");
     for (name, public) in [
         ("m.cross_signing.master", &identity.master_key),
         ("m.cross_signing.self_signing", &identity.self_signing_key),
@@ -95,7 +47,7 @@ fn the_recovery_key_opens_the_private_keys_of_the_public_ones() {
 #[test]
 fn the_rehydrated_device_reads_what_was_encrypted_to_its_fallback_key() {
     let (identity, recovery_key) = newcomer();
-    let secrets = open_all(&identity, &recovery_key);
+    let secrets = reader::open(recovery_key.expose(), &identity.account_data).expect("it opens");
     let device = &identity.dehydrated_device;
     let (device_id, keys) = (&device.device_id, &device.device_keys);
     assert_eq!((&keys["dehydrated"], &keys["device_id"]), (&json!(true), &json!(device_id)));
@@ -119,33 +71,22 @@ fn the_rehydrated_device_reads_what_was_encrypted_to_its_fallback_key() {
     let OlmMessage::PreKey(message) = session.encrypt("the room key").unwrap() else { panic!("a first message") };
 
     // The page, much later, opens the device with the pickle key.
-    let data = &device.device_data;
-    assert_eq!(data["algorithm"], "org.matrix.msc3814.v2");
-    let pickle_key: [u8; 32] = vodozemac::base64_decode(&secrets["org.matrix.msc3814"]).unwrap().try_into().unwrap();
-    let (pickle, nonce) = (data["device_pickle"].as_str().unwrap(), data["nonce"].as_str().unwrap());
-    let mut rehydrated = Account::from_dehydrated_device(pickle, nonce, &pickle_key).unwrap();
+    let mut rehydrated = reader::rehydrate(&Value::Object(device.device_data.clone()), &secrets);
     let opened = rehydrated.create_inbound_session(SessionConfig::version_1(), host.curve25519_key(), &message).unwrap();
     assert_eq!(opened.plaintext, b"the room key");
 }
 
 #[test]
 fn a_wrong_recovery_key_opens_nothing() {
-    let (identity, _) = newcomer();
-    let other = key_of(&newcomer().1);
-    let data = &identity.account_data;
-    let key_id = data["m.secret_storage.default_key"]["key"].as_str().unwrap();
-    let encrypted = &data["m.cross_signing.master"]["encrypted"][key_id];
-    let (_, mac_key) = derive(&other, "m.cross_signing.master").unwrap();
-    let mut mac = Hmac::<Sha256>::new_from_slice(&*mac_key).unwrap();
-    mac.update(&vodozemac::base64_decode(encrypted["ciphertext"].as_str().unwrap()).unwrap());
-    assert!(mac.verify_slice(&vodozemac::base64_decode(encrypted["mac"].as_str().unwrap()).unwrap()).is_err());
+    let ((identity, _), (_, other)) = (newcomer(), newcomer());
+    assert_eq!(reader::open(other.expose(), &identity.account_data), None);
 }
 
 #[test]
 fn what_is_handed_over_holds_no_secret() {
     let (identity, recovery_key) = newcomer();
     let text = serde_json::to_string(&identity).unwrap();
-    for (name, secret) in open_all(&identity, &recovery_key) {
+    for (name, secret) in reader::open(recovery_key.expose(), &identity.account_data).expect("it opens") {
         assert!(!text.contains(&secret), "{name}");
     }
     assert!(!text.contains(recovery_key.expose()));

@@ -1,5 +1,7 @@
 //! What the platform may do, and what becomes of it.
 
+mod given;
+
 use journal::Timestamp;
 use ruma::{OwnedUserId, UserId, serde::Raw, user_id};
 use serde_json::{Value, json, value::to_raw_value};
@@ -19,6 +21,11 @@ pub(crate) fn raw<T>(value: &Value) -> Raw<T> {
 
 /// An identity as the provisioner makes it, with stand-ins for what is encrypted.
 pub(crate) fn newcomer(user_id: &UserId) -> NewcomerRecords {
+    newcomer_with(user_id, |_, _| {})
+}
+
+/// The same, with its device's keys and fallback key changed before they are signed.
+fn newcomer_with(user_id: &UserId, change: impl FnOnce(&mut Value, &mut Value)) -> NewcomerRecords {
     let (master, master_public) = signing_key();
     let cross_signing = |usage: &str| {
         let (keys, public) = signing_key();
@@ -29,12 +36,14 @@ pub(crate) fn newcomer(user_id: &UserId) -> NewcomerRecords {
     let (user_signing, _) = cross_signing("user_signing");
     let device_id = public_key(&key_pair("curve"));
     let device = key_pair(&device_id);
-    let device_keys = json!({
+    let mut device_keys = json!({
         "user_id": user_id, "device_id": device_id, "dehydrated": true,
         "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
         "keys": { format!("ed25519:{device_id}"): public_key(&device), format!("curve25519:{device_id}"): device_id },
     });
-    let fallback = signed(json!({ "key": public_key(&key_pair("x")), "fallback": true }), user_id, &[&device]);
+    let mut fallback = json!({ "key": public_key(&key_pair("x")), "fallback": true });
+    change(&mut device_keys, &mut fallback);
+    let fallback = signed(fallback, user_id, &[&device]);
     let master_key =
         json!({ "user_id": user_id, "usage": ["master"], "keys": { format!("ed25519:{master_public}"): master_public } });
     NewcomerRecords {

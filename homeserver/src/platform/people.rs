@@ -15,8 +15,8 @@ use super::calls::{Call, Calls, Declared};
 use super::newcomers::{self, Newcomers};
 use super::schema::Handed;
 use super::types::{
-    Host, HostBody, Hosts, HostsQuery, Invitee, InviteeBody, LoginToken, LoginTokenBody, Nothing, Session, SessionBody, SessionItem,
-    Sessions, SessionsQuery,
+    Host, HostBody, Hosts, HostsQuery, Invitee, InviteeBody, LoginToken, LoginTokenBody, Nothing, Session, SessionBody,
+    SessionItem, Sessions, SessionsQuery,
 };
 use super::{page, tell_rooms};
 use crate::app::App;
