@@ -14,6 +14,7 @@ mod bad_input;
 mod commands;
 mod delayed;
 mod frame;
+mod identities;
 mod identity;
 mod joining;
 mod keys;
