@@ -41,7 +41,7 @@ class Vestibule:
         return self._call("PUT", ["organizations", organization, "accounts", account], {"name": name, **settings})
 
     def new_identity(self, server_name, role="participant", program="vestibule"):
-        """An identity for a new invitee or, with the role `host`, a new host, made on this machine: the server never has what opens it.
+        """An identity for a new invitee, or for a new host (role `host`), made on this machine: the server never has its key.
 
         Runs `vestibule identity`, and keeps the recovery key before anything else.
         """
@@ -58,8 +58,10 @@ class Vestibule:
         return self._call("PUT", ["hosts", host], body)
 
     def put_session(self, session, host, invitees, ends_at_ms, identities=None):
-        """Invitees: their names by the platform's ids. Identities of new_identity() by the same ids, for whom the server is not to make one.
-        Answers their user ids by the platform's ids."""
+        """Invitees: their names by the platform's ids. Identities of new_identity() by the same ids: for others, the server makes them.
+
+        Answers their user ids by the platform's ids.
+        """
         people = [{"id": id_, "display_name": name} for id_, name in invitees.items()]
         for person in people:
             if person["id"] in (identities or {}):

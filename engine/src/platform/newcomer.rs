@@ -10,7 +10,7 @@ use crate::{
     tables::UserKind,
 };
 
-/// Bytes of one record: the largest that the provisioner makes has some 800.
+/// Bytes of one record: what the provisioner makes stays below 1 KiB.
 const RECORD_BYTES_MAX: usize = 8 * 1024;
 
 /// Says that secret storage is whole, and which key opens it
@@ -59,7 +59,7 @@ pub(super) fn user_of(known: Option<&UserId>, new: Option<&NewUser>) -> Result<O
     }
 }
 
-/// Checks what the platform made, as [`NewUser`] says. Signatures are checked by [`write`], whoever made them.
+/// Checks what the platform made, as [`NewUser`] says. Signatures are checked by [`write()`], whoever made them.
 pub(super) fn check(cx: &Cx<'_>, new: &NewUser, kind: UserKind) -> Result<(), Stop> {
     if !new.by_platform {
         return Ok(());

@@ -62,8 +62,11 @@ fn new_user(identity: &Identity, by_platform: bool) -> Result<NewUser, Reject> {
     let DehydratedDevice { device_id, device_data, device_keys, fallback_keys } = &identity.dehydrated_device;
     let fallback_keys = fallback_keys.iter().map(|(key_id, key)| {
         let key_id = OwnedOneTimeKeyId::try_from(key_id.as_str());
-        Ok((key_id.map_err(|_| Reject::invalid_param("a fallback key is named by its algorithm and id"))?, typed(key)?))
+        let key_id = key_id.map_err(|_| Reject::invalid_param("a fallback key is named by its algorithm and id"))?;
+        Ok::<_, Reject>((key_id, typed(key)?))
     });
+    let account_data = identity.account_data.iter();
+    let account_data = account_data.map(|(event_type, content)| Ok::<_, Reject>((event_type.clone(), raw(content)?)));
     let records = NewcomerRecords {
         identity: keys::Identity {
             master_key: typed(&identity.master_key)?,
@@ -76,14 +79,10 @@ fn new_user(identity: &Identity, by_platform: bool) -> Result<NewUser, Reject> {
                 device_data: raw(device_data)?,
                 device_keys: typed(device_keys)?,
                 one_time_keys: BTreeMap::new(),
-                fallback_keys: fallback_keys.collect::<Result<_, Reject>>()?,
+                fallback_keys: fallback_keys.collect::<Result<_, _>>()?,
             },
         },
-        account_data: identity
-            .account_data
-            .iter()
-            .map(|(event_type, content)| Ok((event_type.clone(), raw(content)?)))
-            .collect::<Result<_, Reject>>()?,
+        account_data: account_data.collect::<Result<_, _>>()?,
     };
     Ok(NewUser { user_id, records, by_platform })
 }

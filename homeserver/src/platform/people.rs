@@ -186,9 +186,9 @@ async fn put_session(app: App, call: Call<SessionBody, Nothing>) -> Result<Sessi
         let new_user = if needs_one(&invitee) { newcomers.take() } else { None };
         let InviteeBody { id, display_name, identity } = invitee;
         let given = identity.as_ref().map(newcomers::given).transpose()?;
-        Ok(NewInvitee { id, display_name, new_user: given.or(new_user) })
+        Ok::<_, Reject>(NewInvitee { id, display_name, new_user: given.or(new_user) })
     });
-    let invitees = invitees.collect::<Result<_, Reject>>()?;
+    let invitees = invitees.collect::<Result<_, _>>()?;
     let command = PutSession { session: id.clone(), host: host.clone(), invitees, ends_at: Timestamp::from_ms(ends_at) };
     let (answer, unfinished): (Session, BTreeMap<OwnedUserId, Name>) = call
         .run(&app, |cx| {
