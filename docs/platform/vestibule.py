@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -39,13 +40,32 @@ class Vestibule:
         """Settings: chat_enabled, upload_per_day, text_retention (milliseconds)."""
         return self._call("PUT", ["organizations", organization, "accounts", account], {"name": name, **settings})
 
-    def put_host(self, host, organization, account, display_name):
+    def new_identity(self, server_name, role="participant", program="vestibule"):
+        """An identity for a new invitee, or for a new host (role `host`), made on this machine: the server never has its key.
+
+        Runs `vestibule identity`, and keeps the recovery key before anything else.
+        """
+        command = [program, "identity", "--server-name", server_name, "--" + role]
+        made = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        self._keep(made["user_id"], made["recovery_key"])
+        return made["identity"]
+
+    def put_host(self, host, organization, account, display_name, identity=None):
+        """With an `identity` of new_identity(), for a host who is new; without one, the server makes it."""
         body = {"organization": organization, "account": account, "display_name": display_name}
+        if identity is not None:
+            body["identity"] = identity
         return self._call("PUT", ["hosts", host], body)
 
-    def put_session(self, session, host, invitees, ends_at_ms):
-        """Invitees: their names by the platform's ids. Answers their user ids by the platform's ids."""
+    def put_session(self, session, host, invitees, ends_at_ms, identities=None):
+        """Invitees: their names by the platform's ids. Identities of new_identity() by the same ids: for others, the server makes them.
+
+        Answers their user ids by the platform's ids.
+        """
         people = [{"id": id_, "display_name": name} for id_, name in invitees.items()]
+        for person in people:
+            if person["id"] in (identities or {}):
+                person["identity"] = identities[person["id"]]
         answer = self._call("PUT", ["sessions", session], {"host": host, "invitees": people, "ends_at": ends_at_ms})
         return {invitee["id"]: invitee["user_id"] for invitee in answer["invitees"]}
 

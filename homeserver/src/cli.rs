@@ -1,5 +1,6 @@
 //! What is typed after `vestibule`, and how its answers look.
 
+mod identities;
 mod moment;
 mod platform;
 mod promise;
@@ -21,6 +22,7 @@ use homeserver::start;
 use journal::RootKey;
 use serde_json::{Value, json};
 
+use identities::Identities;
 use platform::{AccountCommand, HostCommand, OrgCommand, Paging, SessionCommand, audit, usage};
 pub use promise::restore;
 use users::UserCommand;
@@ -63,6 +65,15 @@ pub enum Command {
     /// Sessions, with the people invited to them.
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Make encrypted identities on the platform's side, so that the server never has what opens them. Reads no configuration and asks no
+    /// server; prints a line of JSON for each, with the recovery key.
+    #[command(
+        after_help = "Keep `recovery_key`, and put `identity` into the call that makes the host or invitee. For example:\n  \
+        vestibule identity --server-name chat.example.org --participant\n  \
+        PUT /sessions/visit-1 {\"host\": \"ada\", \"ends_at\": …, \"invitees\": [{\"id\": \"pat\", …, \"identity\": {…}}]}\n\
+        Run it where the platform's back end runs, not at the server's terminal: what it prints opens people's messages."
+    )]
+    Identity(Identities),
     /// How much there is.
     Usage {
         /// Only of this organization.
@@ -193,7 +204,9 @@ impl Command {
             Self::Erase(erase) => erase.try_into()?,
             Self::Backup { folder } => promise::backup_order(&folder)?,
             Self::Keyring(command) => command.try_into()?,
-            Self::Serve | Self::Config(_) | Self::Restore { .. } | Self::Doctor => bail!("this is not asked of a server"),
+            Self::Serve | Self::Config(_) | Self::Identity(_) | Self::Restore { .. } | Self::Doctor => {
+                bail!("this is not asked of a server")
+            }
         })
     }
 }

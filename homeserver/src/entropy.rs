@@ -1,4 +1,4 @@
-//! The only place that makes random bytes.
+//! The only place of the homeserver that makes random bytes. (The keys of an identity are made in the crate `identity`.)
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ruma::signatures::Ed25519KeyPair;

@@ -14,7 +14,6 @@ pub mod http;
 pub mod hub;
 pub mod jwt;
 pub mod media;
-pub mod newcomer;
 pub mod passwords;
 pub mod platform;
 pub mod previews;

@@ -38,6 +38,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         print!("{}", config::homeserver::EXAMPLE);
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Identity(identities) = &arguments.command {
+        identities.print()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::load(arguments.config.as_deref(), Vars::of_process(PREFIX))?;
     match arguments.command {
         Command::Serve => {

@@ -52,10 +52,10 @@ pub(crate) use succession::carry_over;
 pub use tokens::{Refresh, confirm_tokens, refresh};
 pub use uia::{UIA_GRACE_MS, has_fresh_login, is_uia_session, start_uia};
 pub use users::{
-    ChangePassword, Deactivate, PROVISIONED_NAME_LENGTH, Register, change_password, check_available, deactivate,
-    ensure_senders, is_deactivated, local_user_id, password_hash, register, user,
+    ChangePassword, Deactivate, Register, change_password, check_available, deactivate, ensure_senders, is_deactivated,
+    local_user_id, password_hash, register, user,
 };
-pub(crate) use users::{close, put_user};
+pub(crate) use users::{check_provisioned, close, put_user};
 
 /// Devices of one user: more than people have, few enough to be queried together.
 pub const DEVICES_MAX: usize = 100;

@@ -89,7 +89,7 @@ pub fn local_user_id(cx: &Cx<'_>, localpart: &str) -> Result<OwnedUserId, Reject
 }
 
 /// Random characters of a provisioned user's name: 80 bits. It tells nothing of the person.
-pub const PROVISIONED_NAME_LENGTH: usize = 16;
+const PROVISIONED_NAME_LENGTH: usize = 16;
 
 /// Whether a name is of the form that provisioned users' have. Nobody registers one, so that nobody finds out which there are.
 fn is_provisioned_name(localpart: &str) -> bool {
@@ -97,6 +97,29 @@ fn is_provisioned_name(localpart: &str) -> bool {
     random.is_some_and(|random| {
         random.len() == PROVISIONED_NAME_LENGTH && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
+}
+
+/// Checks an id that the platform chose for one of its users: of the form that provisioned users have, and never given out before.
+///
+/// # Errors
+/// `M_INVALID_PARAM`; [`Reject::Conflict`] for an id that is or was somebody's; [`Stop::Read`].
+pub(crate) fn check_provisioned(cx: &Cx<'_>, user_id: &UserId, kind: UserKind) -> Result<(), Stop> {
+    let (prefix, localpart) = (if kind == UserKind::Host { "h_" } else { "p_" }, user_id.localpart());
+    let is_right = localpart.starts_with(prefix) && is_provisioned_name(localpart) && local_user_id(cx, localpart).is_ok();
+    if !is_right || !cx.server.is_local(user_id) {
+        let form = format!("@{prefix}, {PROVISIONED_NAME_LENGTH} of a-z and 0-9, and :{}", cx.server.name);
+        return Err(Reject::InvalidParam(format!("`identity.user_id` has to be made of {form}").into()).into());
+    }
+    if is_given_out(cx, user_id)? {
+        let message = "the user id of this identity is or was somebody's, and no id is given out twice: make a new identity";
+        return Err(Reject::Conflict(message.into()).into());
+    }
+    Ok(())
+}
+
+/// Whether an id is somebody's, or was.
+fn is_given_out(cx: &Cx<'_>, user_id: &UserId) -> Result<bool, ReadError> {
+    Ok(tables::USERS.exists(cx.view, &(cx.user(user_id),))? || erase::is_erased(cx, user_id)?)
 }
 
 /// Whether somebody may register as `localpart`.
@@ -120,7 +143,7 @@ pub fn check_available(cx: &Cx<'_>, localpart: &str, appservice: Option<&str>) -
     if is_provisioned_name(localpart) {
         return Err(Reject::Exclusive("this user name is reserved for the platform; choose another".into()).into());
     }
-    if tables::USERS.exists(cx.view, &(cx.user(&user_id),))? || erase::is_erased(cx, &user_id)? {
+    if is_given_out(cx, &user_id)? {
         return Err(Reject::UserInUse.into());
     }
     Ok(user_id)

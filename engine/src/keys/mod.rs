@@ -25,7 +25,7 @@ pub use dehydrated::{
 };
 pub use device_keys::{UploadKeys, upload};
 pub use device_lists::{delete_device, device_list_changed, device_lists_between, device_lists_of_all};
-pub use identity::{Identity, delete_identity, write_identity};
+pub use identity::{Identity, check_whole, delete_identity, write_identity};
 pub use one_time_keys::{
     ClaimKeys, Claimed, Counts, claim, counts as one_time_key_counts, unused_fallback_types as unused_fallback_key_types,
 };

@@ -3,7 +3,7 @@
 use journal::{Name, ReadError};
 use ruma::{OwnedUserId, UserId};
 
-use super::{NewcomerRecords, check_text, newcomer, organizations};
+use super::{NewUser, check_text, newcomer, organizations};
 use crate::{
     Cx, Decided, Decision, Draft, Reject,
     account::{self, Directory, Secret, profile},
@@ -22,8 +22,8 @@ pub struct PutHost {
     pub account: String,
     /// The name, without the account.
     pub display_name: String,
-    /// A random user id, and the identity made for it: used if the host is new.
-    pub new_user: Option<(OwnedUserId, NewcomerRecords)>,
+    /// Who the host is to be: used if the host is new.
+    pub new_user: Option<NewUser>,
 }
 
 /// What became of it.
@@ -49,7 +49,7 @@ pub fn host(cx: &Cx<'_>, host: &str) -> Result<Option<HostRow>, ReadError> {
 ///
 /// # Errors
 /// `M_NOT_FOUND` without the account, `M_INVALID_PARAM` for another organization or a text that is empty or long, `M_UNKNOWN`
-/// for a new host without a user.
+/// for a new host without a user; for an identity that the platform made as [`NewUser`] says.
 pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
     check_text("host", &command.host)?;
     check_text("display_name", &command.display_name)?;
@@ -57,11 +57,8 @@ pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
     organizations::require_account(&mut draft, &command.organization, &command.account)?;
     let key = (cx.name(&command.host),);
     let known = tables::HOSTS.get(cx.view, &key)?;
-    let user_id = match (&known, &command.new_user) {
-        (Some(row), _) => row.value.user_id.clone(),
-        (None, Some((user_id, _))) => user_id.clone(),
-        (None, None) => return Err(Reject::Unknown("a new host needs a user".into()).into()),
-    };
+    let known_user = known.as_ref().map(|row| &*row.value.user_id);
+    let user_id = newcomer::user_of(known_user, command.new_user.as_ref())?;
     let row = HostRow {
         host: command.host.clone(),
         user_id: user_id.clone(),
@@ -88,11 +85,11 @@ pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
             // Another account may have chat switched off; the host's own requests wait, and those of the host's participants.
             draft.batch.wake(policy::account_topic(cx, &known.value.organization, &known.value.account));
         }
-        (None, Some((_, records))) => {
+        (None, Some(new)) => {
             let organization_host = (cx.name(&command.organization), cx.user(&user_id));
             tables::ORGANIZATION_HOSTS.put(&mut draft.batch, &organization_host, &user_id);
             let directory = Directory::Organization(command.organization.clone());
-            put_provisioned(&mut draft, &user_id, (UserKind::Host, &directory), name, records)?;
+            put_provisioned(&mut draft, new, (UserKind::Host, &directory), name)?;
         }
         (None, None) => {}
     }
@@ -102,15 +99,15 @@ pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
 /// Drafts a provisioned user with profile and crypto identity, listed in a directory.
 pub(super) fn put_provisioned(
     draft: &mut Draft<'_>,
-    user_id: &UserId,
+    new: &NewUser,
     (kind, directory): (UserKind, &Directory),
     name: String,
-    records: &NewcomerRecords,
 ) -> Result<(), crate::Stop> {
-    let row = UserRow::new(user_id.to_owned(), kind, draft.cx().now());
+    newcomer::check(&draft.cx(), new, kind)?;
+    let row = UserRow::new(new.user_id.clone(), kind, draft.cx().now());
     let profile = ProfileRow { display_name: Some(name), ..ProfileRow::default() };
     account::put_user(draft, &row, &profile, directory);
-    newcomer::write(draft, user_id, records)
+    newcomer::write(draft, new)
 }
 
 /// Checks that `user_id` is a host or a participant.

@@ -23,7 +23,7 @@ pub use lists::{
     organization, organizations, session, sessions, sessions_of,
 };
 pub use me::{Inviter, Me, Role, me};
-pub use newcomer::NewcomerRecords;
+pub use newcomer::{NewUser, NewcomerRecords};
 pub use organizations::{
     NamesLeft, PutOrganization, PutOrganizationAccount, continue_hosts, put_organization, put_organization_account,
 };

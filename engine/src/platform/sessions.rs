@@ -1,11 +1,11 @@
 //! Sessions and their participants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use journal::{Name, ReadError, Timestamp, Topic};
 use ruma::OwnedUserId;
 
-use super::{NewcomerRecords, check_text, hosts, webhooks};
+use super::{NewUser, check_text, hosts, newcomer, webhooks};
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop,
     account::{self, Directory, profile},
@@ -29,8 +29,8 @@ pub struct Invitee {
     pub id: String,
     /// What the host sees.
     pub display_name: String,
-    /// A random user id, and the identity made for it: used if the invitee is new.
-    pub new_user: Option<(OwnedUserId, NewcomerRecords)>,
+    /// Who the invitee is to be: used if the invitee is new.
+    pub new_user: Option<NewUser>,
 }
 
 /// `PUT /sessions/{session}`: the whole of it; invitees who are left out are out.
@@ -69,7 +69,7 @@ pub fn participants(cx: &Cx<'_>, session: &str) -> Result<BTreeMap<String, Parti
 ///
 /// # Errors
 /// `M_NOT_FOUND` without the host, `M_INVALID_PARAM` for a host of another organization, an end that is past or too far, an invitee named twice, too
-/// many; `M_FORBIDDEN` for a session that is over.
+/// many; `M_FORBIDDEN` for a session that is over; for identities that the platform made as [`NewUser`] says.
 pub fn put_session(cx: &Cx<'_>, command: &PutSession) -> Decided<SessionPut> {
     check(cx, command)?;
     let host_key = (cx.name(&command.host),);
@@ -132,12 +132,15 @@ fn check(cx: &Cx<'_>, command: &PutSession) -> Result<(), Reject> {
     if command.ends_at > cx.now().plus_ms(AHEAD_MS_MAX) {
         return Err(Reject::invalid_param("`ends_at` is more than 400 days ahead; it is in milliseconds"));
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let (mut seen, mut users) = (BTreeSet::new(), BTreeSet::new());
     for invitee in &command.invitees {
         check_text("invitees.id", &invitee.id)?;
         check_text("invitees.display_name", &invitee.display_name)?;
         if !seen.insert(&invitee.id) {
             return Err(Reject::invalid_param("two invitees have the same id"));
+        }
+        if invitee.new_user.as_ref().is_some_and(|new| !users.insert(&new.user_id)) {
+            return Err(Reject::invalid_param("two invitees have the same identity: make one for each"));
         }
     }
     Ok(())
@@ -151,11 +154,7 @@ fn put_invitee(
     known: Option<&ParticipantRow>,
     put: &mut SessionPut,
 ) -> Result<bool, Stop> {
-    let user_id = match (known, &invitee.new_user) {
-        (Some(row), _) => row.user_id.clone(),
-        (None, Some((user_id, _))) => user_id.clone(),
-        (None, None) => return Err(Reject::Unknown("a new invitee needs a user".into()).into()),
-    };
+    let user_id = newcomer::user_of(known.map(|row| &*row.user_id), invitee.new_user.as_ref())?;
     put.participants.insert(invitee.id.clone(), (user_id.clone(), known.is_none()));
     let row = ParticipantRow {
         invitee: invitee.id.clone(),
@@ -165,10 +164,10 @@ fn put_invitee(
         ends_at: session.ends_at,
     };
     match (known, &invitee.new_user) {
-        (None, Some((_, records))) => {
+        (None, Some(new)) => {
             put_participant(draft, &row)?;
             let kind = (UserKind::Participant, &Directory::Invited(session.host.clone()));
-            hosts::put_provisioned(draft, &user_id, kind, invitee.display_name.clone(), records)?;
+            hosts::put_provisioned(draft, new, kind, invitee.display_name.clone())?;
             Ok(true)
         }
         _ => {

@@ -1,5 +1,7 @@
 //! What the platform may do, and what becomes of it.
 
+mod given;
+
 use journal::Timestamp;
 use ruma::{OwnedUserId, UserId, serde::Raw, user_id};
 use serde_json::{Value, json, value::to_raw_value};
@@ -19,6 +21,11 @@ pub(crate) fn raw<T>(value: &Value) -> Raw<T> {
 
 /// An identity as the provisioner makes it, with stand-ins for what is encrypted.
 pub(crate) fn newcomer(user_id: &UserId) -> NewcomerRecords {
+    newcomer_with(user_id, |_, _| {})
+}
+
+/// The same, with its device's keys and fallback key changed before they are signed.
+fn newcomer_with(user_id: &UserId, change: impl FnOnce(&mut Value, &mut Value)) -> NewcomerRecords {
     let (master, master_public) = signing_key();
     let cross_signing = |usage: &str| {
         let (keys, public) = signing_key();
@@ -29,12 +36,14 @@ pub(crate) fn newcomer(user_id: &UserId) -> NewcomerRecords {
     let (user_signing, _) = cross_signing("user_signing");
     let device_id = public_key(&key_pair("curve"));
     let device = key_pair(&device_id);
-    let device_keys = json!({
+    let mut device_keys = json!({
         "user_id": user_id, "device_id": device_id, "dehydrated": true,
         "algorithms": ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
         "keys": { format!("ed25519:{device_id}"): public_key(&device), format!("curve25519:{device_id}"): device_id },
     });
-    let fallback = signed(json!({ "key": public_key(&key_pair("x")), "fallback": true }), user_id, &[&device]);
+    let mut fallback = json!({ "key": public_key(&key_pair("x")), "fallback": true });
+    change(&mut device_keys, &mut fallback);
+    let fallback = signed(fallback, user_id, &[&device]);
     let master_key =
         json!({ "user_id": user_id, "usage": ["master"], "keys": { format!("ed25519:{master_public}"): master_public } });
     NewcomerRecords {
@@ -57,6 +66,11 @@ pub(crate) fn newcomer(user_id: &UserId) -> NewcomerRecords {
             ("m.secret_storage.default_key".to_owned(), to_raw_value(&json!({ "key": "k" })).expect("JSON")),
         ],
     }
+}
+
+/// Somebody new, with the identity that this server makes.
+pub(crate) fn new_user(user_id: &UserId) -> NewUser {
+    NewUser { user_id: user_id.to_owned(), records: newcomer(user_id), by_platform: false }
 }
 
 pub(crate) fn organization(world: &World, organization: &str, accounts: &[(&str, bool)]) {
@@ -92,7 +106,7 @@ pub(crate) fn put_host_named(
         organization: organization.to_owned(),
         account: account.to_owned(),
         display_name: name.to_owned(),
-        new_user: Some((user_id.clone(), newcomer(&user_id))),
+        new_user: Some(new_user(&user_id)),
     };
     world.run(|cx| put_host(cx, &command))
 }
@@ -111,7 +125,7 @@ fn session_until(
 ) -> Result<SessionPut, Reject> {
     let invitees = invitees.iter().map(|id| {
         let user_id = UserId::parse(format!("@{id}:example.org")).expect("a user id");
-        let new_user = Some((user_id.clone(), newcomer(&user_id)));
+        let new_user = Some(new_user(&user_id));
         Invitee { id: (*id).to_owned(), display_name: format!("{id} the invitee"), new_user }
     });
     let command = PutSession { session: session.to_owned(), host: host.to_owned(), invitees: invitees.collect(), ends_at };

@@ -195,7 +195,7 @@ section{border-top:1px solid #8886;padding:.5rem 0}h2{font-size:1.1rem;margin:.5
 table{border-collapse:collapse}td{padding:.15rem 1rem .15rem 0;vertical-align:top}small{font-weight:normal}";
 
 /// How deep members are shown: the API's own objects end before.
-const DEPTH_MAX: usize = 4;
+const DEPTH_MAX: usize = 5;
 
 fn members(document: &Value, schema: &Value, prefix: &str, rows: &mut String, depth: usize) {
     if depth == DEPTH_MAX {
@@ -216,8 +216,10 @@ fn members(document: &Value, schema: &Value, prefix: &str, rows: &mut String, de
         let full = format!("{prefix}{name}").replace(".[]", "[]");
         let _: std::fmt::Result =
             write!(rows, "<tr><td><code>{}</code>{mark}</td><td>{description}</td></tr>", escape(&full));
-        if member["type"] == "array" || member["$ref"].is_string() {
+        if member["type"] == "array" {
             members(document, member, &full, rows, depth + 1);
+        } else if member["$ref"].is_string() {
+            members(document, member, &format!("{full}."), rows, depth + 1);
         }
     }
 }

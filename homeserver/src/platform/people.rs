@@ -7,15 +7,16 @@ use engine::platform::{self, Invitee as NewInvitee, ListedSession, PutHost, PutS
 use engine::tables::{HostRow, Scope};
 use engine::{Cx, Reject, Stop, erase};
 use http::Method;
+use identity::Role;
 use journal::{Name, Timestamp};
 use ruma::OwnedUserId;
 
 use super::calls::{Call, Calls, Declared};
-use super::newcomers::Newcomers;
+use super::newcomers::{self, Newcomers};
 use super::schema::Handed;
 use super::types::{
-    Host, HostBody, Hosts, HostsQuery, Invitee, LoginToken, LoginTokenBody, Nothing, Session, SessionBody, SessionItem,
-    Sessions, SessionsQuery,
+    Host, HostBody, Hosts, HostsQuery, Invitee, InviteeBody, LoginToken, LoginTokenBody, Nothing, Session, SessionBody,
+    SessionItem, Sessions, SessionsQuery,
 };
 use super::{page, tell_rooms};
 use crate::app::App;
@@ -102,17 +103,17 @@ async fn list_hosts(app: App, call: Call<Nothing, HostsQuery>) -> Result<Hosts, 
 
 async fn put_host(app: App, call: Call<HostBody, Nothing>) -> Result<Host, ApiError> {
     let id = call.param("host").to_owned();
-    let mut newcomers = match app.read(|cx| Ok(platform::host(cx, &id)?))? {
-        Some(_) => Newcomers::default(),
-        None => Newcomers::make(&app, "h_", 1).await?,
-    };
-    let HostBody { organization, account, display_name } = call.body.clone();
+    let HostBody { organization, account, display_name, identity } = call.body.clone();
+    let given = identity.as_ref().map(newcomers::given).transpose()?;
+    let known = app.read(|cx| Ok(platform::host(cx, &id)?))?;
+    let new = usize::from(known.is_none() && given.is_none());
+    let mut newcomers = Newcomers::make(&app, Role::Host, new).await?;
     let command = PutHost {
         host: id.clone(),
         organization: organization.clone(),
         account: account.clone(),
         display_name: display_name.clone(),
-        new_user: newcomers.take(),
+        new_user: given.or_else(|| newcomers.take()),
     };
     let (answer, unfinished): (Host, BTreeMap<OwnedUserId, Name>) = call
         .run(&app, |cx| {
@@ -177,13 +178,16 @@ async fn put_session(app: App, call: Call<SessionBody, Nothing>) -> Result<Sessi
     if invitees.len() > platform::INVITEES_MAX {
         return Err(Reject::invalid_param("a session has at most 200 invitees").into());
     }
-    let new = invitees.iter().filter(|invitee| !known.contains_key(&invitee.id)).count();
-    let mut newcomers = Newcomers::make(&app, "p_", new).await?;
+    let needs_one = |invitee: &InviteeBody| invitee.identity.is_none() && !known.contains_key(&invitee.id);
+    let new = invitees.iter().filter(|invitee| needs_one(invitee)).count();
+    let mut newcomers = Newcomers::make(&app, Role::Participant, new).await?;
     let invitees = invitees.into_iter().map(|invitee| {
-        let new_user = if known.contains_key(&invitee.id) { None } else { newcomers.take() };
-        NewInvitee { id: invitee.id, display_name: invitee.display_name, new_user }
+        let new_user = if needs_one(&invitee) { newcomers.take() } else { None };
+        let InviteeBody { id, display_name, identity } = invitee;
+        let given = identity.as_ref().map(newcomers::given).transpose()?;
+        Ok::<_, Reject>(NewInvitee { id, display_name, new_user: given.or(new_user) })
     });
-    let invitees = invitees.collect();
+    let invitees = invitees.collect::<Result<_, _>>()?;
     let command = PutSession { session: id.clone(), host: host.clone(), invitees, ends_at: Timestamp::from_ms(ends_at) };
     let (answer, unfinished): (Session, BTreeMap<OwnedUserId, Name>) = call
         .run(&app, |cx| {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use engine::account::Secret;
+use identity::Object;
 use ruma::OwnedUserId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
@@ -46,6 +47,8 @@ plain! {
     u16 => { "type": "integer", "minimum": 0 },
     OwnedUserId => { "type": "string", "pattern": "^@" },
     Handed => { "type": "string" },
+    Object => { "type": "object" },
+    BTreeMap<String, Object> => { "type": "object", "additionalProperties": { "type": "object" } },
 }
 
 impl<T: Schema> Schema for Option<T> {
@@ -94,8 +97,22 @@ macro_rules! described {
             pub $member: $type,)*
         }
 
+        $crate::platform::schema::schema_of! {
+            $(#[doc = $doc])+ $name { $($(#[doc = $member_doc])+ $member: $type,)* }
+        }
+    };
+}
+pub(crate) use described;
+
+/// Declares the schema of an object whose type is there already: all its members, or it does not compile.
+macro_rules! schema_of {
+    ($(#[doc = $doc:literal])+ $name:ident { $($(#[doc = $member_doc:literal])+ $member:ident: $type:ty,)* }) => {
         impl $crate::platform::schema::Schema for $name {
             fn schema(schemas: &mut $crate::platform::schema::Schemas) -> serde_json::Value {
+                let _ = |value: &Self| {
+                    let Self { $($member),* } = value;
+                    $(let _: &$type = $member;)*
+                };
                 if !schemas.contains_key(stringify!($name)) {
                     #[allow(unused_mut, reason = "an object may have no members")]
                     let (mut members, mut required) = (serde_json::Map::new(), Vec::<&str>::new());
@@ -121,7 +138,7 @@ macro_rules! described {
         }
     };
 }
-pub(crate) use described;
+pub(crate) use schema_of;
 
 /// Lines of documentation as one text.
 pub fn sentence(lines: &[&str]) -> String {

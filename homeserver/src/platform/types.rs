@@ -1,8 +1,11 @@
 //! What goes in and out of the platform API.
 
+use std::collections::BTreeMap;
+
+use identity::{DehydratedDevice, Identity, Object};
 use ruma::OwnedUserId;
 
-use super::schema::{Handed, described};
+use super::schema::{Handed, described, schema_of};
 
 described! {
     /// Nothing.
@@ -95,7 +98,7 @@ described! {
         account: String,
         /// The name, without the account.
         display_name: String,
-        /// What opens the host's encrypted identity. Only in the answer to the request that made the host: keep it.
+        /// What opens the host's encrypted identity. Only in the answer to the request that made host and identity: keep it.
         recovery_key: Option<Handed>,
     }
 }
@@ -109,6 +112,9 @@ described! {
         account: String,
         /// The name, without the account.
         display_name: String,
+        /// The host's encrypted identity, if the platform makes it itself: then the server never has what opens it. Used when the host is
+        /// made; of a host who is there, it may be repeated.
+        identity: Option<Identity>,
     }
 }
 
@@ -131,7 +137,7 @@ described! {
         user_id: OwnedUserId,
         /// What the host sees.
         display_name: Option<String>,
-        /// What opens the invitee's encrypted identity. Only in the answer to the request that made the invitee: keep it.
+        /// What opens the invitee's encrypted identity. Only in the answer to the request that made invitee and identity: keep it.
         recovery_key: Option<Handed>,
     }
 }
@@ -159,6 +165,42 @@ described! {
         id: String,
         /// What the host sees.
         display_name: String,
+        /// The invitee's encrypted identity, if the platform makes it itself: then the server never has what opens it. Used when the
+        /// invitee is made; of an invitee who is there, it may be repeated.
+        identity: Option<Identity>,
+    }
+}
+
+schema_of! {
+    /// An encrypted identity as `vestibule identity` prints it: public keys, and private ones that only the recovery key opens.
+    Identity {
+        /// A random Matrix user of this server that nobody has or had: `@h_` or, of an invitee, `@p_`, 16 letters and digits, and the
+        /// server's name.
+        user_id: String,
+        /// The master key.
+        master_key: Object,
+        /// The self-signing key, signed by the master key.
+        self_signing_key: Object,
+        /// The user-signing key, signed by the master key.
+        user_signing_key: Object,
+        /// The device that receives until the user has one (MSC3814).
+        dehydrated_device: DehydratedDevice,
+        /// Secret storage: account data by its types.
+        account_data: BTreeMap<String, Object>,
+    }
+}
+
+schema_of! {
+    /// A device that waits on the server, locked by a key that secret storage holds.
+    DehydratedDevice {
+        /// Its id: its Curve25519 key, in unpadded base64.
+        device_id: String,
+        /// Algorithm, pickle, nonce.
+        device_data: Object,
+        /// Its public keys, signed by itself and by the self-signing key, with `"dehydrated": true`.
+        device_keys: Object,
+        /// One key by its id, signed by the device, with `"fallback": true`.
+        fallback_keys: BTreeMap<String, Object>,
     }
 }
 

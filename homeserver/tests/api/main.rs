@@ -15,6 +15,7 @@ mod commands;
 mod delayed;
 mod ended_sessions;
 mod frame;
+mod identities;
 mod identity;
 mod joining;
 mod keys;

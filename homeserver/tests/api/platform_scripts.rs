@@ -82,6 +82,33 @@ async fn the_python_module_provisions() {
 }
 
 #[tokio::test]
+async fn the_python_module_makes_identities_where_it_runs() {
+    let server = Server::start().await;
+    let platform = Platform::new(&server).await;
+    platform.clinic().await;
+    let program = "import json, sys, time, vestibule\n\
+                   address, key, program = sys.argv[1:]\n\
+                   kept = {}\n\
+                   api = vestibule.Vestibule(address, key, kept.__setitem__)\n\
+                   host = api.put_host('hal', 'acme', 'north', 'Hal', api.new_identity('localhost', 'host', program))\n\
+                   pat = api.new_identity('localhost', program=program)\n\
+                   made = list(kept)\n\
+                   names, end = {'pat': 'Pat', 'paul': 'Paul'}, int((time.time() + 3600) * 1000)\n\
+                   for _ in range(2): users = api.put_session('s', 'hal', names, end, {'pat': pat})\n\
+                   told = [[host['user_id'], users['pat']], made, users['paul'] in kept and len(kept)]\n\
+                   token = api.login_token(users['pat'])\n\
+                   page = {'user_id': users['pat'], 'login_token': token, 'recovery_key': kept[users['pat']]}\n\
+                   print(json.dumps({'told': told, 'page': page}))";
+    let mut command = Command::new("python3");
+    command.args(["-B", "-c", program, &server.base, &platform.key, env!("CARGO_BIN_EXE_vestibule")]);
+    command.env("PYTHONPATH", script(""));
+    let done = run(command).await;
+    assert_eq!(done["told"][0], done["told"][1], "who they are was known before the calls");
+    assert_eq!(done["told"][2], 3, "and the server made the third");
+    works(&server, &done["page"]).await;
+}
+
+#[tokio::test]
 async fn the_python_module_believes_what_is_signed_and_nothing_else() {
     let key = [7; 32];
     let secret = format!("whsec_{}", STANDARD.encode(key));

@@ -67,7 +67,7 @@ fn an_erased_participant_stays_erased_whatever_becomes_of_the_session() {
     let invitees = [("guest-1", again.to_owned()), ("guest-2", two.clone())].map(|(id, user_id)| platform::Invitee {
         id: id.to_owned(),
         display_name: format!("{id} the invitee"),
-        new_user: Some((user_id.clone(), clinic::newcomer(&user_id))),
+        new_user: Some(clinic::new_user(&user_id)),
     });
     let command = platform::PutSession {
         session: "visit-1".to_owned(),
@@ -109,7 +109,7 @@ fn an_erased_host_ends_their_sessions_and_leaves_their_successor_alone() {
             organization: "acme".to_owned(),
             account: "North".to_owned(),
             display_name: "Bob".to_owned(),
-            new_user: Some((user_id.to_owned(), clinic::newcomer(user_id))),
+            new_user: Some(clinic::new_user(user_id)),
         };
         world.run(|cx| platform::put_host(cx, &command)).unwrap();
     };
