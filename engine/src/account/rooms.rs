@@ -94,7 +94,12 @@ fn append_member(
     room_id: OwnedRoomId,
     content: CanonicalJsonObject,
 ) -> Result<(), Stop> {
-    let room = room::get_room(&draft.cx(), &room_id)?;
+    let room = match room::get_room(&draft.cx(), &room_id) {
+        Ok(room) => room,
+        // It is being erased.
+        Err(Stop::Reject(Reject::NotFound(_))) => return Ok(()),
+        Err(stop) => return Err(stop),
+    };
     let mut room = RoomDraft::open(draft, room)?;
     match room.append(NewEvent::state(user_id, StateEventType::RoomMember, user_id.as_str(), content)) {
         Ok(_) => room.finish(),

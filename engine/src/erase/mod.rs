@@ -54,10 +54,10 @@ pub fn erase_user(cx: &Cx<'_>, user_id: &UserId) -> Decided<Name> {
     Ok(draft.commit(cx.user(user_id)))
 }
 
-/// Begins to erase a room: nobody is in it or finds it from this batch on.
+/// Begins to erase a room: nobody finds it from this batch on. Those who were in it hear of that in this one, or, of many, in the next.
 ///
 /// # Errors
-/// `M_NOT_FOUND` when there is none, `M_TOO_LARGE` for more people in it than one batch holds.
+/// `M_NOT_FOUND` when there is none.
 pub fn erase_room(cx: &Cx<'_>, room_id: &RoomId) -> Decided<Name> {
     let mut draft = Draft::new(*cx);
     room::begin(&mut draft, room_id, None)?;
@@ -172,9 +172,9 @@ pub fn step(cx: &Cx<'_>, name: Name) -> Decided<Step> {
     let Some(row) = tables::ERASURES.get(cx.view, &(name,))? else { return Ok(Decision::Done(Step::default())) };
     let mut eraser = Eraser { draft: Draft::new(*cx), spent: 0, counted: 0, objects: Vec::new() };
     let next = match row.value {
-        ErasureRow::Room { room_id, members } => {
-            let members = room::go_on(&mut eraser, &room_id, members)?;
-            members.map(|members| ErasureRow::Room { room_id, members })
+        ErasureRow::Room { room_id, version, members } => {
+            let members = room::go_on(&mut eraser, (&room_id, &version), members)?;
+            members.map(|members| ErasureRow::Room { room_id, version, members })
         }
         ErasureRow::User { user_id, participant, files, at } => {
             let at = user::go_on(&mut eraser, &user_id, (participant, files), at)?;

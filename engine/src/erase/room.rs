@@ -1,11 +1,11 @@
 //! Erasing a room.
 
 use journal::{Name, ReadError};
-use ruma::{OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedUserId, RoomId, RoomVersionId, UserId, events::room::member::MembershipState};
 
 use super::{Eraser, STEP_MAX};
 use crate::{
-    Draft, Reject, Stop,
+    Draft, Stop,
     account::{self, Gone},
     changes::Change,
     keys::backup,
@@ -14,8 +14,13 @@ use crate::{
     tables::{self, DepartureRow, ErasureRow, MemberRow},
 };
 
-/// People in a room that is erased: some ten operations each, in one batch. Whoever has left it can wait for the next ones.
-const MEMBERS_MAX: usize = 1_500;
+/// People who hear in the first batch that the room ends: some ten operations each. The others do in the next ones, and whoever has left
+/// it can wait for those too.
+const MEMBERS_MAX: usize = 500;
+
+/// Of those who hear of it later, so many are out of it in the first batch already: an operation each. In larger rooms some have it among
+/// theirs until their turn comes, though nobody can do or read anything in it any more.
+const OUT_MAX: usize = 12_000;
 
 /// Up to so many members are told about each other's device lists; in larger rooms clients find out when they ask.
 const DEVICE_LISTS_MAX: usize = 50;
@@ -27,18 +32,25 @@ pub(super) fn begin(draft: &mut Draft<'_>, room_id: &RoomId, but: Option<&UserId
     let name = found.name;
     let (mut members, left): (Vec<_>, Vec<_>) =
         room::members(&cx, room_id)?.into_iter().partition(|member| is_present(&member.membership));
-    if members.len() > MEMBERS_MAX {
-        return Err(Reject::TooLarge("there are too many people in this room for it to be erased at once".into()).into());
-    }
+    members.sort_by_key(|member| Some(&*member.user_id) != but);
+    let later = members.split_off(members.len().min(MEMBERS_MAX));
     // Whoever comes in meanwhile, or sets other state, rewrites this row: then it is looked again who is there.
     let head = tables::STATE_HEADS.get(cx.view, &(name,))?.map(|row| row.version);
     tables::STATE_HEADS.require(&mut draft.batch, &(name,), head);
+    let version = found.version.clone();
     tell(draft, found, &members, but)?;
     let others_too = MEMBERS_MAX - members.len();
     members.extend(left.into_iter().take(others_too));
     for member in &members {
         close_to(draft, room_id, member)?;
         unpair(draft, cx.user(&member.user_id), room_id)?;
+    }
+    for member in later.iter().take(OUT_MAX) {
+        tables::MEMBERSHIPS.delete(&mut draft.batch, &(cx.user(&member.user_id), name));
+    }
+    // What those who hear of it later are just sending rests on these, and is decided again.
+    for event_type in ["m.room.create", "m.room.power_levels"] {
+        drop_state(draft, (name, cx.name(event_type), cx.name("")))?;
     }
     for found in tables::ROOM_ALIASES.scan(cx.view, &(name,)) {
         let (key, _) = found?;
@@ -49,7 +61,8 @@ pub(super) fn begin(draft: &mut Draft<'_>, room_id: &RoomId, but: Option<&UserId
     tables::STATE_HEADS.delete(&mut draft.batch, &(name,));
     tables::ROOMS.delete(&mut draft.batch, &(name,));
     let members = members.into_iter().map(|member| member.user_id).collect();
-    tables::ERASURES.put(&mut draft.batch, &(name,), &ErasureRow::Room { room_id: room_id.to_owned(), members });
+    let row = ErasureRow::Room { room_id: room_id.to_owned(), version, members };
+    tables::ERASURES.put(&mut draft.batch, &(name,), &row);
     Ok(())
 }
 
@@ -69,7 +82,7 @@ pub(super) fn unpair(draft: &mut Draft<'_>, user: Name, room_id: &RoomId) -> Res
     Ok(())
 }
 
-/// Everybody who was in it hears that they left, and whose devices they need not follow any more.
+/// Everybody of these who was in it hears that they left, and whose devices they need not follow any more.
 fn tell(draft: &mut Draft<'_>, room: room::Room, present: &[MemberRow], but: Option<&UserId>) -> Result<(), Stop> {
     let cx = draft.cx();
     let (name, room_id) = (room.name, room.room_id.clone());
@@ -96,11 +109,7 @@ fn tell(draft: &mut Draft<'_>, room: room::Room, present: &[MemberRow], but: Opt
 fn close_to(draft: &mut Draft<'_>, room_id: &RoomId, member: &MemberRow) -> Result<(), ReadError> {
     let cx = draft.cx();
     let (room, user) = (cx.room(room_id), cx.user(&member.user_id));
-    let key = (room, cx.name("m.room.member"), cx.name(member.user_id.as_str()));
-    if let Some(row) = tables::STATE.get(cx.view, &key)? {
-        tables::STATE_EVENTS.delete(&mut draft.batch, &(cx.event(&row.value.pdu.event_id),));
-        tables::STATE.delete(&mut draft.batch, &key);
-    }
+    drop_state(draft, (room, cx.name("m.room.member"), cx.name(member.user_id.as_str())))?;
     // The next notice makes another room.
     if tables::NOTICE_ROOMS.get(cx.view, &(user,))?.is_some_and(|row| row.value == room_id) {
         tables::NOTICE_ROOMS.delete(&mut draft.batch, &(user,));
@@ -110,21 +119,26 @@ fn close_to(draft: &mut Draft<'_>, room_id: &RoomId, member: &MemberRow) -> Resu
     Ok(())
 }
 
-/// Goes on deleting what hangs on the room. Answers who may still have something of it; `None`: nothing is left.
+fn drop_state(draft: &mut Draft<'_>, key: (Name, Name, Name)) -> Result<(), ReadError> {
+    let cx = draft.cx();
+    if let Some(row) = tables::STATE.get(cx.view, &key)? {
+        tables::STATE_EVENTS.delete(&mut draft.batch, &(cx.event(&row.value.pdu.event_id),));
+        tables::STATE.delete(&mut draft.batch, &key);
+    }
+    Ok(())
+}
+
+/// Goes on with whoever has not heard of it yet, then deletes what hangs on the room. Answers who may still have something of it; `None`:
+/// nothing is left.
 pub(super) fn go_on(
     eraser: &mut Eraser<'_>,
-    room_id: &RoomId,
+    (room_id, version): (&RoomId, &RoomVersionId),
     mut members: Vec<OwnedUserId>,
 ) -> Result<Option<Vec<OwnedUserId>>, Stop> {
-    clear(eraser, room_id)?;
-    let cx = eraser.cx();
-    for found in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
-        let (_, member) = found?;
-        if !clear_of(eraser, room_id, &member.value.user_id)? {
-            return Ok(Some(members));
-        }
-        close_to(&mut eraser.draft, room_id, &member.value)?;
+    if !close(eraser, room_id, version)? {
+        return Ok(Some(members));
     }
+    clear(eraser, room_id)?;
     while let Some(member) = members.pop() {
         if !clear_of(eraser, room_id, &member)? {
             members.push(member);
@@ -132,6 +146,29 @@ pub(super) fn go_on(
         }
     }
     Ok(eraser.is_spent().then_some(members))
+}
+
+/// Whoever is still listed as a member hears of the end if they were in it, and is listed no more. Answers whether nobody is left.
+fn close(eraser: &mut Eraser<'_>, room_id: &RoomId, version: &RoomVersionId) -> Result<bool, Stop> {
+    let cx = eraser.cx();
+    for found in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
+        let member = found?.1.value;
+        if eraser.is_spent() {
+            return Ok(false);
+        }
+        let user = cx.user(&member.user_id);
+        // Whoever was erased meanwhile is told nothing any more.
+        if is_present(&member.membership) && tables::USERS.exists(cx.view, &(user,))? {
+            let room = room::Room::of_version(&cx, room_id, version)?;
+            tell(&mut eraser.draft, room, std::slice::from_ref(&member), None)?;
+        }
+        if !clear_of(eraser, room_id, &member.user_id)? {
+            return Ok(false);
+        }
+        close_to(&mut eraser.draft, room_id, &member)?;
+        unpair(&mut eraser.draft, user, room_id)?;
+    }
+    Ok(true)
 }
 
 /// Deletes what is the room's own.

@@ -26,6 +26,17 @@ pub struct Room {
     pub name: journal::Name,
 }
 
+impl Room {
+    /// The room of that id and version, whether or not it is there still.
+    ///
+    /// # Errors
+    /// `M_UNSUPPORTED_ROOM_VERSION`.
+    pub(crate) fn of_version(cx: &Cx<'_>, room_id: &RoomId, version: &RoomVersionId) -> Result<Self, Stop> {
+        let rules = version.rules().ok_or_else(|| Reject::UnsupportedRoomVersion(version.to_string()))?;
+        Ok(Self { room_id: room_id.to_owned(), version: version.clone(), rules, name: cx.room(room_id) })
+    }
+}
+
 /// An event found by its id.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
@@ -44,8 +55,7 @@ pub struct StoredEvent {
 pub fn get_room(cx: &Cx<'_>, room_id: &RoomId) -> Result<Room, Stop> {
     let name = cx.room(room_id);
     let row = tables::ROOMS.get(cx.view, &(name,))?.ok_or_else(no_such_room)?.value;
-    let rules = row.version.rules().ok_or_else(|| Reject::UnsupportedRoomVersion(row.version.to_string()))?;
-    Ok(Room { room_id: row.room_id, version: row.version, rules, name })
+    Room::of_version(cx, &row.room_id, &row.version)
 }
 
 /// The room of that id, for somebody who may know of it.

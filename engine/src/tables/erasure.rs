@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use journal::{Expiring, Name, Stamp, Table};
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomVersionId};
 use serde::{Deserialize, Serialize};
 
 use super::MediaRow;
@@ -51,7 +51,9 @@ pub enum ErasureRow {
     Room {
         /// Which.
         room_id: OwnedRoomId,
-        /// Who was in it, and may still have something of it.
+        /// Its version.
+        version: RoomVersionId,
+        /// Who was in it and has heard of its end, and may still have something of it. The others are still listed as its members.
         members: Vec<OwnedUserId>,
     },
 }
