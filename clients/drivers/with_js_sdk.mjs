@@ -74,6 +74,7 @@ class Driver {
     }
 
     async enter(homeserver, how) {
+        this.client?.stopClient(); // another user's, of before
         const entering = sdk.createClient({ baseUrl: homeserver });
         const answer = await entering.loginRequest({ ...how, initial_device_display_name: "js-sdk" });
         this.client = sdk.createClient({

@@ -2,13 +2,14 @@
 //! none open (MSC3814, `org.matrix.msc3814.v1`).
 //!
 //! A participant's dehydrated device is pinned: its user's clients cannot replace or delete it, so that every page load,
-//! tab and browser reads what it received (B2).
+//! tab and browser reads what it received (B2). A host's is replaced once nothing in it can be read any more: until then the room
+//! keys it received may be nowhere else, since a page that took them out may have ended before it put them into a key backup.
 
 use std::collections::BTreeMap;
 
 use journal::Stamp;
 use ruma::{
-    OwnedDeviceId, OwnedOneTimeKeyId, OwnedUserId, UserId,
+    DeviceId, OwnedDeviceId, OwnedOneTimeKeyId, OwnedUserId, UserId,
     encryption::{DeviceKeys, OneTimeKey},
     serde::Raw,
 };
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 use super::{cross_signing, device_keys, device_lists, one_time_keys, signed_json};
 use crate::{
     Cx, Decided, Draft, Reject, Stop, policy,
-    tables::{self, DehydratedDeviceRow, SigningKeyUsage, ToDeviceRow},
+    tables::{self, DehydratedDeviceRow, SigningKeyUsage, ToDeviceRow, UserKind},
     to_device,
 };
 
@@ -46,7 +47,8 @@ pub struct PutDehydratedDevice {
 /// Replaces the user's dehydrated device: the old one goes with its keys and its inbox.
 ///
 /// # Errors
-/// `M_FORBIDDEN` when it is pinned, `M_INVALID_SIGNATURE`, `M_INVALID_PARAM` and `M_BAD_JSON` as for any device's keys.
+/// `M_FORBIDDEN` when it is pinned or, a host's, still holds messages; `M_INVALID_SIGNATURE`, `M_INVALID_PARAM` and `M_BAD_JSON` as
+/// for any device's keys.
 pub fn put_dehydrated_device(cx: &Cx<'_>, command: &PutDehydratedDevice) -> Decided<OwnedDeviceId> {
     check_not_pinned(cx, &command.user_id)?;
     let mut draft = Draft::new(*cx);
@@ -54,6 +56,9 @@ pub fn put_dehydrated_device(cx: &Cx<'_>, command: &PutDehydratedDevice) -> Deci
         return Err(Reject::forbidden("a device that is in use has this id: choose another").into());
     }
     let replaced = tables::DEHYDRATED_DEVICES.get(cx.view, &(cx.user(&command.user_id),))?;
+    if let Some(replaced) = &replaced {
+        check_emptied(cx, &command.user_id, &replaced.value.device_id)?;
+    }
     let version = replaced.as_ref().map(|row| row.version);
     tables::DEHYDRATED_DEVICES.require(&mut draft.batch, &(cx.user(&command.user_id),), version);
     if let Some(replaced) = replaced.filter(|row| row.value.device_id != command.device_id) {
@@ -112,6 +117,24 @@ pub fn delete_dehydrated_device(cx: &Cx<'_>, user_id: &UserId) -> Decided<OwnedD
 fn check_not_pinned(cx: &Cx<'_>, user_id: &UserId) -> Result<(), Stop> {
     if policy::has_pinned_identity(cx, user_id)? {
         return Err(Reject::forbidden("Your dehydrated device was made for you and can't be replaced.").into());
+    }
+    Ok(())
+}
+
+/// A host's device stays while it holds messages, which is L and a rotation at most. One that a former identity signed goes: nobody
+/// sends to it any more.
+fn check_emptied(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId) -> Result<(), Stop> {
+    let user = tables::USERS.get(cx.view, &(cx.user(user_id),))?;
+    if user.is_none_or(|row| row.value.kind != UserKind::Host) {
+        return Ok(());
+    }
+    let Some(self_signing) = cross_signing::public_key(cx, user_id, SigningKeyUsage::SelfSigning)? else { return Ok(()) };
+    let keys = tables::DEVICE_KEYS.get(cx.view, &(cx.user(user_id), cx.device(device_id)))?;
+    let key_id = format!("ed25519:{self_signing}");
+    let is_own = keys.is_some_and(|row| signed_json::signature(&row.value.keys, user_id, &key_id).is_some());
+    if is_own && !to_device::read(cx, user_id, device_id, Stamp::ZERO, Stamp::MAX, 1)?.messages.is_empty() {
+        let message = "Your dehydrated device holds messages. It can be replaced when they have expired.";
+        return Err(Reject::forbidden(message).into());
     }
     Ok(())
 }

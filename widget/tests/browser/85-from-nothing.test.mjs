@@ -1,13 +1,11 @@
 /** The programs of docs/platform/, as platform developers copy them: from an empty server to two pages with a working chat. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Homeserver } from "../../../clients/harness.mjs";
-import { launchBrowser, launchChat, message, Person, write } from "./harness.mjs";
+import { launchBrowser, launchChat, message, Person, startPlatform, write } from "./harness.mjs";
 
 const programs = [
     ["bash", "provision.sh"],
@@ -19,18 +17,6 @@ let browser;
 before(async () => (browser = await launchBrowser()));
 after(() => browser?.close());
 
-/** The smallest platform there can be: a page for each of them, with the one script tag, and what the program has printed. */
-async function startPlatform(homeserver, credentials) {
-    const server = createServer((request, response) => {
-        const who = new URL(request.url, "http://platform").searchParams.get("who");
-        if (request.method === "POST") return response.setHeader("Content-Type", "application/json").end(JSON.stringify(credentials[who]));
-        const tag = `<script src="${homeserver}/_vestibule/widget/loader.js" data-credentials="/credentials?who=${who}" defer></script>`;
-        return response.setHeader("Content-Type", "text/html").end(`<!doctype html><title>A visit</title>${tag}`);
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return server;
-}
-
 for (const [program, script] of programs) {
     test(`${script} makes a page with a working chat`, { skip: obstacle }, async (t) => {
         const homeserver = await Homeserver.start();
@@ -39,7 +25,8 @@ for (const [program, script] of programs) {
         const path = fileURLToPath(new URL(`../../../docs/platform/${script}`, import.meta.url));
         const env = { ...process.env, VESTIBULE: homeserver.url, VESTIBULE_KEY: homeserver.platformKey };
         const { stdout } = await promisify(execFile)(program, [path], { env, cwd: homeserver.folder });
-        const platform = await startPlatform(homeserver.url, JSON.parse(stdout));
+        const credentials = JSON.parse(stdout);
+        const platform = await startPlatform(homeserver.url, (who) => credentials[who]);
         t.after(() => platform.close());
         const page = (who) => Person.arrive(browser, `http://127.0.0.1:${platform.address().port}/?who=${who}`);
 

@@ -1,4 +1,6 @@
 /** What the browser tests share: real Chromium, one profile per person, the pages of the demonstration platform. */
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { chromium } from "playwright-core";
 
 /** Where the servers under test are. `./test` starts them; see widget/README.md. */
@@ -81,4 +83,22 @@ export async function launchChat(frame, part, whole) {
     await frame.getByRole("option", { name: whole }).click();
     await frame.getByTestId("launch-user-chat").click();
     await frame.getByTestId("composer").waitFor();
+}
+
+/**
+ * The smallest platform there can be: a page for each of its people, `/?who=NAME`, with the one script tag. `credentialsOf` answers
+ * what a person's page is given.
+ */
+export async function startPlatform(homeserver, credentialsOf) {
+    const server = createServer(async (request, response) => {
+        const who = new URL(request.url, "http://platform").searchParams.get("who");
+        if (request.method === "POST") {
+            const credentials = JSON.stringify(await credentialsOf(who));
+            return response.setHeader("Content-Type", "application/json").end(credentials);
+        }
+        const tag = `<script src="${homeserver}/_vestibule/widget/loader.js" data-credentials="/credentials?who=${who}" defer></script>`;
+        return response.setHeader("Content-Type", "text/html").end(`<!doctype html><title>A visit</title>${tag}`);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return server;
 }

@@ -1,6 +1,6 @@
 //! Dehydrated devices, and messages to devices.
 
-use ruma::to_device::DeviceIdOrAllDevices;
+use ruma::{encryption::CrossSigningKey, signatures::Ed25519KeyPair, to_device::DeviceIdOrAllDevices};
 
 use super::*;
 use crate::{
@@ -128,43 +128,71 @@ fn a_dehydrated_device_receives_and_is_read_again_and_again() {
     assert!(queried(&world, &alice, &bob).device_keys[&bob.user_id].is_empty());
 }
 
+fn cross(person: &Person, usage: &str, public: &str, signers: &[&Ed25519KeyPair]) -> Raw<CrossSigningKey> {
+    let key = json!({ "user_id": person.user_id, "usage": [usage], "keys": { (format!("ed25519:{public}")): public } });
+    raw(&signed(key, &person.user_id, signers))
+}
+
+/// A newcomer's identity with a dehydrated device `D`, which `signer` signs for the self-signing key.
+fn identity(person: &Person, self_signing: &(Ed25519KeyPair, String), signer: &Ed25519KeyPair) -> Identity {
+    let [master, user_signing] = [signing_key(), signing_key()];
+    let own = key_pair("D");
+    let keys = device_keys_of(&person.user_id, "D".into(), &own, &[&own, signer]);
+    Identity {
+        master_key: cross(person, "master", &master.1, &[]),
+        self_signing_key: cross(person, "self_signing", &self_signing.1, &[&master.0]),
+        user_signing_key: cross(person, "user_signing", &user_signing.1, &[&master.0]),
+        dehydrated_device: PutDehydratedDevice {
+            device_keys: raw(&keys),
+            fallback_keys: BTreeMap::new(),
+            ..command(person, "D")
+        },
+    }
+}
+
+fn write(world: &World, person: &Person, identity: &Identity) -> Result<(), Reject> {
+    world.run(|cx| {
+        let mut draft = Draft::new(*cx);
+        write_identity(&mut draft, &person.user_id, identity)?;
+        Ok(draft.commit(()))
+    })
+}
+
+#[test]
+fn a_host_s_dehydrated_device_is_replaced_when_nothing_in_it_can_be_read_any_more() {
+    let world = World::new();
+    let host = world.user("host", UserKind::Host, "HOST");
+    let self_signing = signing_key();
+    write(&world, &host, &identity(&host, &self_signing, &self_signing.0)).expect("written");
+    let put = |device_id: &str| world.run(|cx| put_dehydrated_device(cx, &command(&host, device_id)));
+    let held = || world.read(|cx| dehydrated_device(cx, &host.user_id)).expect("a device").device_id;
+
+    send(&world, &host, "1", &host, DeviceIdOrAllDevices::DeviceId("D".into()), "key");
+    assert!(matches!(put("E").expect_err("it holds a key"), Reject::Forbidden(_)));
+    world.advance(LIFETIME_MS + MEGOLM_ROTATION_MS - 1);
+    assert!(matches!(put("E").expect_err("it still does"), Reject::Forbidden(_)));
+    assert_eq!(held(), "D");
+    world.advance(1);
+    put("E").expect("replaced");
+    assert_eq!(held(), "E");
+
+    send(&world, &host, "2", &host, DeviceIdOrAllDevices::DeviceId("E".into()), "key");
+    put("F").expect("a device that its owner's key has not signed is of no use to anybody");
+    assert_eq!(held(), "F");
+}
+
 #[test]
 fn a_newcomer_s_identity_is_written_whole_checked_and_pinned() {
     let world = World::new();
     let host = world.user("host", UserKind::Host, "HOST");
     let guest = world.user("guest", UserKind::Participant, "GUEST");
     provision(&world, &[&host], &guest);
-    let [master, self_signing, user_signing] = [signing_key(), signing_key(), signing_key()];
-    let own = key_pair("D");
-    let cross = |usage: &str, public: &str, signers: &[&ruma::signatures::Ed25519KeyPair]| {
-        let key = json!({ "user_id": guest.user_id, "usage": [usage], "keys": { (format!("ed25519:{public}")): public } });
-        raw(&signed(key, &guest.user_id, signers))
-    };
-    let identity = |signer: &ruma::signatures::Ed25519KeyPair| {
-        let keys = device_keys_of(&guest.user_id, "D".into(), &own, &[&own, signer]);
-        Identity {
-            master_key: cross("master", &master.1, &[]),
-            self_signing_key: cross("self_signing", &self_signing.1, &[&master.0]),
-            user_signing_key: cross("user_signing", &user_signing.1, &[&master.0]),
-            dehydrated_device: PutDehydratedDevice {
-                device_keys: raw(&keys),
-                fallback_keys: BTreeMap::new(),
-                ..command(&guest, "D")
-            },
-        }
-    };
-    let write = |identity: &Identity| {
-        world.run(|cx| {
-            let mut draft = Draft::new(*cx);
-            write_identity(&mut draft, &guest.user_id, identity)?;
-            Ok(draft.commit(()))
-        })
-    };
-    let pretender =
-        ruma::signatures::Ed25519KeyPair::from_der(&ruma::signatures::Ed25519KeyPair::generate(), self_signing.1.clone());
-    let forged = write(&identity(&pretender.expect("a key"))).expect_err("a signature that does not hold");
+    let self_signing = signing_key();
+    let pretender = Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), self_signing.1.clone()).expect("a key");
+    let forged =
+        write(&world, &guest, &identity(&guest, &self_signing, &pretender)).expect_err("a signature that does not hold");
     assert!(matches!(forged, Reject::InvalidSignature(_)));
-    write(&identity(&self_signing.0)).expect("written");
+    write(&world, &guest, &identity(&guest, &self_signing, &self_signing.0)).expect("written");
 
     let seen = queried(&world, &host, &guest);
     assert_eq!((seen.master_keys.len(), seen.self_signing_keys.len(), seen.user_signing_keys.len()), (1, 1, 0));
@@ -178,7 +206,7 @@ fn a_newcomer_s_identity_is_written_whole_checked_and_pinned() {
     let other = UploadSigningKeys {
         requester: guest.requester(),
         authenticated: true,
-        master_key: Some(cross("master", &signing_key().1, &[])),
+        master_key: Some(cross(&guest, "master", &signing_key().1, &[])),
         self_signing_key: None,
         user_signing_key: None,
     };

@@ -58,8 +58,11 @@ export async function rehydrate(client: MatrixClient): Promise<void> {
 export async function connectBackup(client: MatrixClient): Promise<void> {
     const crypto = client.getCrypto();
     if (!crypto) return;
-    if ((await crypto.getKeyBackupInfo()) === null) return crypto.resetKeyBackup();
-    if (!(await client.secretStorage.isStored("m.megolm_backup.v1"))) return; // somebody else's, locked by a key we weren't given
+    const backup = await crypto.getKeyBackupInfo();
+    const isOurs = (await client.secretStorage.isStored("m.megolm_backup.v1")) !== null;
+    // A page that ended between making a backup and storing its key leaves one that nobody can open; nothing is in it.
+    if (backup === null || (!isOurs && backup.count === 0)) return crypto.resetKeyBackup();
+    if (!isOurs) return; // somebody else's, locked by a key we weren't given
     await crypto.loadSessionBackupPrivateKeyFromSecretStorage();
     await crypto.checkKeyBackupAndEnable();
 }

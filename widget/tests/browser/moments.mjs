@@ -1,0 +1,73 @@
+/** A page that ends at a chosen moment of its opening, by the requests it sends to the homeserver. */
+
+/** The client interfaces; the widget's own files change nothing. */
+const isCall = (url) => /^\/(_matrix|_vestibule)\/(client|media)\//.test(url.pathname);
+
+/** What a request is, whoever and whatever it is about. */
+function nameOf(request) {
+    const url = new URL(request.url());
+    const path = url.pathname
+        .replace(/[^/]*(%40|%21|%24|%3A|[@!$:])[^/]*/g, "…")
+        .replace(/\/(send\/[^/]+|sendToDevice\/[^/]+|dehydrated_device)\/[^/]+/, "/$1/…");
+    const since = url.searchParams.has("since") ? " since" : "";
+    return `${request.method()} ${path}${since}`;
+}
+
+/** Whether the server may wait before it answers. */
+const isLongPoll = (request) => Number(new URL(request.url()).searchParams.get("timeout") ?? 0) > 0;
+
+/** Writes down what a page asks of the homeserver, in the order it asks. */
+export function record(page) {
+    const names = [];
+    page.on("request", (request) => isCall(new URL(request.url())) && names.push(nameOf(request)));
+    return names;
+}
+
+/** What only reads, though it isn't a GET. */
+const QUERY = "POST /_matrix/client/v3/keys/query";
+/** What is read that may be read only once, or not again as it was. */
+const DELICATE = /\/(sync|dehydrated_device)\b/;
+
+/**
+ * The moments worth an end, of a recorded opening. Around each request that changes something on the server: the server has done it and
+ * the answer never arrives (`sent`), the answer has arrived (`answered`). Of what else matters the first of its kind, by turns one or the
+ * other. Between these, an end leaves behind what it leaves at the one before. `number` counts from 1.
+ */
+export function momentsOf(names) {
+    let reads = 0;
+    return names.flatMap((name, index) => {
+        const number = index + 1;
+        if (!name.startsWith("GET ") && name !== QUERY) return ["sent", "answered"].map((at) => ({ number, at }));
+        const isFirst = DELICATE.test(name) && names.indexOf(name) === index;
+        return isFirst ? [{ number, at: ["sent", "answered"][reads++ % 2] }] : [];
+    });
+}
+
+/** Answers a promise that is kept when the page's request of this number is at its moment. No later request leaves the page. */
+export async function reach(page, { number, at }) {
+    let count = 0;
+    let come;
+    const reached = new Promise((resolve) => (come = resolve));
+    await page.route(isCall, async (route) => {
+        const mine = ++count;
+        if (mine < number) return route.continue();
+        if (mine > number) return; // as good as gone
+        const request = route.request();
+        if (isLongPoll(request)) await route.continue();
+        else {
+            const response = await route.fetch({ timeout: 0 });
+            if (at === "answered") await route.fulfill({ response });
+        }
+        come(nameOf(request));
+    });
+    return { reached };
+}
+
+/** Ends the page's process, as a browser or a machine that goes down does: nothing of the page runs after it. */
+export async function crash(page) {
+    const session = await page.context().newCDPSession(page);
+    const crashed = page.waitForEvent("crash");
+    session.send("Page.crash").catch(() => {}); // nobody is left to answer
+    await crashed;
+    await page.close();
+}
