@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::body::{json, user_id};
 use crate::app::App;
-use crate::ephemeral::{OFFLINE_AFTER, Presence, Watch};
+use crate::ephemeral::{CLOSED_AFTER, Presence, Watch};
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, empty_response};
 use crate::workers::webhooks;
 
@@ -71,24 +71,31 @@ async fn set_presence(app: App, request: RawRequest) -> Answer {
 pub(super) struct Present {
     app: App,
     user_id: OwnedUserId,
+    /// Else it is dropped because the connection was closed.
+    answered: bool,
 }
 
 impl Present {
     /// The `/sync` begins.
     pub(super) fn begin(app: &App, requester: &Requester, state: PresenceState) -> Result<Self, ApiError> {
-        let present = Self { app: app.clone(), user_id: requester.user_id.clone() };
+        let present = Self { app: app.clone(), user_id: requester.user_id.clone(), answered: false };
         if app.ephemeral.sync_began(&present.user_id, &state, app.clock.now()) {
             webhooks::note_presence(app, &present.user_id);
             tell(app, &present.user_id)?;
         }
         Ok(present)
     }
+
+    /// There is an answer, and somebody who waits for it.
+    pub(super) fn end(mut self) {
+        self.answered = true;
+    }
 }
 
 impl Drop for Present {
     fn drop(&mut self) {
         let app = &self.app;
-        if app.ephemeral.sync_ended(&self.user_id, app.clock.now()) && !app.tasks.is_ended() {
+        if app.ephemeral.sync_ended(&self.user_id, self.answered, app.clock.now()) && !app.tasks.is_ended() {
             app.tasks.spawn(watch(app.clone(), self.user_id.clone()));
         }
     }
@@ -96,7 +103,7 @@ impl Drop for Present {
 
 /// Waits until a user who has stopped to sync is gone, and tells others.
 async fn watch(app: App, user_id: OwnedUserId) {
-    let mut after = OFFLINE_AFTER;
+    let mut after = CLOSED_AFTER;
     loop {
         tokio::select! {
             () = app.tasks.ended() => return,

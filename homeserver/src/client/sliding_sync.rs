@@ -89,9 +89,11 @@ fn presence_state(text: Option<&str>) -> Result<PresenceState, Reject> {
 impl Sync {
     async fn answer(self, app: &App, state: PresenceState, timeout_ms: Option<u64>) -> Answer {
         let timeout = Duration::from_millis(timeout_ms.unwrap_or(0)).min(TIMEOUT_MAX);
-        let _present = Present::begin(app, &self.requester, state)?;
+        let present = Present::begin(app, &self.requester, state)?;
         self.acknowledge(app).await?;
-        self.wait(app, timeout).await.map(json_bytes)
+        let answer = self.wait(app, timeout).await;
+        present.end();
+        answer.map(json_bytes)
     }
 
     /// The to-device extension's token shows what the device has: those messages are deleted (D8).

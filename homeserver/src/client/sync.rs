@@ -61,9 +61,11 @@ async fn get_sync(app: App, request: RawRequest) -> Answer {
     let timeout = Duration::from_millis(query.timeout.unwrap_or(0)).min(TIMEOUT_MAX);
     let state = query.set_presence.unwrap_or(PresenceState::Online);
     drop(query.filter);
-    let _present = Present::begin(&app, &sync.requester, state)?;
+    let present = Present::begin(&app, &sync.requester, state)?;
     sync.acknowledge(&app).await?;
-    sync.wait(&app, timeout).await.map(json_bytes)
+    let answer = sync.wait(&app, timeout).await;
+    present.end();
+    answer.map(json_bytes)
 }
 
 impl Sync {

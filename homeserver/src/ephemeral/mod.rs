@@ -12,7 +12,7 @@ use journal::Timestamp;
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde_json::value::RawValue;
 
-pub use presence::{OFFLINE_AFTER, Presence, Watch};
+pub use presence::{CLOSED_AFTER, Presence, Watch};
 pub use typing::TYPING_MAX;
 
 /// Typing and presence of one server.

@@ -1,8 +1,8 @@
 //! Who is there
 //! ([spec v1.19, Client-Server API § Presence](https://spec.matrix.org/v1.19/client-server-api/#presence)).
 //!
-//! A user who syncs is there, and is not any more some time after the last `/sync` has ended. A user who only says so
-//! (`PUT presence`), as support's bridge does, is what they said last.
+//! A user who syncs is there, and is not any more some time after the last `/sync` has ended: sooner when nobody waited for its answer
+//! any more. A user who only says so (`PUT presence`), as support's bridge does, is what they said last.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,7 +15,11 @@ use serde_json::value::RawValue;
 use super::Ephemeral;
 
 /// How long after the last `/sync` a user counts as there: a client needs a moment between two of them, a phone longer.
-pub const OFFLINE_AFTER: Duration = Duration::from_secs(30);
+const OFFLINE_AFTER: Duration = Duration::from_secs(30);
+
+/// The same for a `/sync` whose connection was closed before it was answered: the page is gone, or is loaded again, or the network
+/// changed. Also how often somebody looks for who is gone.
+pub const CLOSED_AFTER: Duration = Duration::from_secs(10);
 
 /// Users by id, and by the version of their last change. Growth: one entry per user seen since the start.
 #[derive(Debug, Default)]
@@ -30,8 +34,8 @@ struct User {
     version: u64,
     /// Requests that wait or are being answered.
     syncs: usize,
-    /// When the last one ended.
-    ended: Timestamp,
+    /// When the user is gone if no other begins.
+    gone_at: Timestamp,
     /// Somebody watches for the moment the user is gone: one watch is enough.
     watched: bool,
 }
@@ -102,7 +106,7 @@ impl Users {
 
     fn user(&mut self, user_id: &UserId) -> &mut User {
         let new =
-            || User { presence: Presence::OFFLINE, version: 0, syncs: 0, ended: Timestamp::from_ms(0), watched: false };
+            || User { presence: Presence::OFFLINE, version: 0, syncs: 0, gone_at: Timestamp::from_ms(0), watched: false };
         self.by_id.entry(user_id.to_owned()).or_insert_with(new)
     }
 }
@@ -134,12 +138,13 @@ impl Ephemeral {
         })
     }
 
-    /// A `/sync` of the user has ended. Answers whether the caller has to watch for the moment they are gone.
-    pub fn sync_ended(&self, user_id: &UserId, now: Timestamp) -> bool {
+    /// A `/sync` of the user has ended, with an answer or because its connection was closed. Answers whether the caller has to watch for
+    /// the moment they are gone.
+    pub fn sync_ended(&self, user_id: &UserId, answered: bool, now: Timestamp) -> bool {
         let mut state = self.state();
         let user = state.presence.user(user_id);
         user.syncs = user.syncs.saturating_sub(1);
-        user.ended = now;
+        user.gone_at = now.plus_ms(millis(if answered { OFFLINE_AFTER } else { CLOSED_AFTER }));
         let watch = user.syncs == 0 && !user.watched;
         user.watched |= watch;
         watch
@@ -147,13 +152,11 @@ impl Ephemeral {
 
     /// Whether the user is gone by now.
     pub fn watch_presence(&self, user_id: &UserId, now: Timestamp) -> Watch {
-        let offline_after = u64::try_from(OFFLINE_AFTER.as_millis()).unwrap_or(u64::MAX);
         {
             let mut state = self.state();
             let user = state.presence.user(user_id);
-            let gone_at = user.ended.plus_ms(offline_after);
-            if user.syncs == 0 && gone_at > now {
-                return Watch::Wait(gone_at.as_ms() - now.as_ms());
+            if user.syncs == 0 && user.gone_at > now {
+                return Watch::Wait((user.gone_at.as_ms() - now.as_ms()).min(millis(CLOSED_AFTER)));
             }
             user.watched = false;
             if user.syncs > 0 {
@@ -181,6 +184,10 @@ impl Ephemeral {
     }
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use ruma::user_id;
@@ -195,15 +202,34 @@ mod tests {
         assert_eq!(ephemeral.presence(user), None);
         assert!(ephemeral.sync_began(user, &PresenceState::Online, at(1)));
         assert!(!ephemeral.sync_began(user, &PresenceState::Online, at(2)), "a second client is no news");
-        assert!(!ephemeral.sync_ended(user, at(3)), "one is left");
-        assert!(ephemeral.sync_ended(user, at(4)), "the last one");
+        assert!(!ephemeral.sync_ended(user, true, at(3)), "one is left");
+        assert!(ephemeral.sync_ended(user, true, at(4)), "the last one");
         let told = ephemeral.state().version;
         assert!(!ephemeral.sync_began(user, &PresenceState::Online, at(5)));
-        assert!(!ephemeral.sync_ended(user, at(6)), "is watched already");
+        assert!(!ephemeral.sync_ended(user, true, at(6)), "is watched already");
         assert_eq!(ephemeral.watch_presence(user, at(30_004)), Watch::Wait(2), "was back since");
         assert_eq!(ephemeral.watch_presence(user, at(30_006)), Watch::Gone { news: true });
         assert_eq!(ephemeral.presence(user).map(|presence| presence.state), Some(PresenceState::Offline));
         assert_eq!(ephemeral.state().presence.since(Some(told)), [user.to_owned()]);
+    }
+
+    #[test]
+    fn who_has_closed_the_connection_is_gone_sooner() {
+        let user = user_id!("@u:t");
+        let at = Timestamp::from_ms;
+        let ephemeral = Ephemeral::new(at(0));
+        ephemeral.sync_began(user, &PresenceState::Online, at(0));
+        assert!(ephemeral.sync_ended(user, true, at(1)));
+        assert_eq!(
+            ephemeral.watch_presence(user, at(10_001)),
+            Watch::Wait(10_000),
+            "it may be closed meanwhile: looks again"
+        );
+        ephemeral.sync_began(user, &PresenceState::Online, at(10_002));
+        assert!(!ephemeral.sync_ended(user, false, at(10_003)), "is watched already");
+        assert_eq!(ephemeral.watch_presence(user, at(20_001)), Watch::Wait(2));
+        assert_eq!(ephemeral.watch_presence(user, at(20_003)), Watch::Gone { news: true });
+        assert!(ephemeral.sync_began(user, &PresenceState::Online, at(20_004)), "loaded again");
     }
 
     #[test]
