@@ -31,34 +31,33 @@ const DELICATE = /\/(sync|dehydrated_device)\b/;
 /**
  * The moments worth an end, of a recorded opening. Around each request that changes something on the server: the server has done it and
  * the answer never arrives (`sent`), the answer has arrived (`answered`). Of what else matters the first of its kind, by turns one or the
- * other. Between these, an end leaves behind what it leaves at the one before. `number` counts from 1.
+ * other. Between these, an end leaves behind what it leaves at the one before. The order of requests varies a little, so a moment is told
+ * by the request's name, and which of that name it is: `nth`, from 1.
  */
 export function momentsOf(names) {
     let reads = 0;
     return names.flatMap((name, index) => {
-        const number = index + 1;
-        if (!name.startsWith("GET ") && name !== QUERY) return ["sent", "answered"].map((at) => ({ number, at }));
-        const isFirst = DELICATE.test(name) && names.indexOf(name) === index;
-        return isFirst ? [{ number, at: ["sent", "answered"][reads++ % 2] }] : [];
+        const nth = names.slice(0, index + 1).filter((other) => other === name).length;
+        if (!name.startsWith("GET ") && name !== QUERY) return ["sent", "answered"].map((at) => ({ name, nth, at }));
+        return DELICATE.test(name) && nth === 1 ? [{ name, nth, at: ["sent", "answered"][reads++ % 2] }] : [];
     });
 }
 
-/** Answers a promise that is kept when the page's request of this number is at its moment. No later request leaves the page. */
-export async function reach(page, { number, at }) {
+/** Answers a promise that is kept when the page's opening is at this moment. No later request leaves the page. */
+export async function reach(page, { name, nth, at }) {
     let count = 0;
     let come;
-    const reached = new Promise((resolve) => (come = resolve));
+    const reached = new Promise((resolve) => (come = () => resolve(true)));
     await page.route(isCall, async (route) => {
-        const mine = ++count;
-        if (mine < number) return route.continue();
-        if (mine > number) return; // as good as gone
+        if (count === nth) return; // as good as gone
         const request = route.request();
+        if (nameOf(request) !== name || ++count < nth) return route.continue();
         if (isLongPoll(request)) await route.continue();
         else {
             const response = await route.fetch({ timeout: 0 });
             if (at === "answered") await route.fulfill({ response });
         }
-        come(nameOf(request));
+        come();
     });
     return { reached };
 }
