@@ -28,18 +28,23 @@ const QUERY = "POST /_matrix/client/v3/keys/query";
 /** What is read that may be read only once, or not again as it was. */
 const DELICATE = /\/(sync|dehydrated_device)\b/;
 
+/** `sent`: the server has done what was asked, and its answer never arrives. `answered`: the answer has arrived. */
+const ENDS = ["sent", "answered"];
+
 /**
- * The moments worth an end, of a recorded opening. Around each request that changes something on the server: the server has done it and
- * the answer never arrives (`sent`), the answer has arrived (`answered`). Of what else matters the first of its kind, by turns one or the
- * other. Between these, an end leaves behind what it leaves at the one before. The order of requests varies a little, so a moment is told
- * by the request's name, and which of that name it is: `nth`, from 1.
+ * The moments worth an end, of a recorded opening: each request that changes something on the server, with both ends; of what else
+ * matters the first of its kind, with either by turns. Between these, an end leaves behind what it leaves at the one before. To a page
+ * that `isStored` nowhere the two ends are the same, so it has one of them each time. The order of requests varies a little: a moment is
+ * told by the request's name, and which of that name it is, `nth`, from 1.
  */
-export function momentsOf(names) {
-    let reads = 0;
+export function momentsOf(names, isStored) {
+    let turns = 0;
+    const either = () => [ENDS[turns++ % 2]];
     return names.flatMap((name, index) => {
         const nth = names.slice(0, index + 1).filter((other) => other === name).length;
-        if (!name.startsWith("GET ") && name !== QUERY) return ["sent", "answered"].map((at) => ({ name, nth, at }));
-        return DELICATE.test(name) && nth === 1 ? [{ name, nth, at: ["sent", "answered"][reads++ % 2] }] : [];
+        const isWrite = !name.startsWith("GET ") && name !== QUERY;
+        const ends = isWrite ? (isStored ? ENDS : either()) : DELICATE.test(name) && nth === 1 ? either() : [];
+        return ends.map((at) => ({ name, nth, at }));
     });
 }
 
