@@ -47,7 +47,7 @@ pub static BACKUP_KEYS: Table<(Name, u64, Name, Name), BackupKeyRow> = Table::la
 /// more (D9).
 pub static MEGOLM_SESSIONS: Table<(Name, Name), (), Expiring> = Table::expiring(113, "megolm_sessions");
 
-/// `(user)`: the dehydrated device (MSC3814). One per user.
+/// `(user)`: the dehydrated device (MSC3814). One per user; a participant's is never replaced, a host's when its inbox is empty.
 pub static DEHYDRATED_DEVICES: Table<(Name,), DehydratedDeviceRow> = Table::lasting(120, "dehydrated_devices");
 
 /// `(user, device, stamp)`: messages to a device. Deleted when a later `/sync` acknowledges them, else gone L and the
