@@ -423,6 +423,7 @@ fn a_message_that_waits_is_told_once_until_they_come() {
     assert_eq!(waiting().len(), 1, "they came, and went");
     world.run(|cx| webhooks::told(cx, waiting()[0].0)).expect("told");
     world.advance(crate::testing::LIFETIME_MS);
+    session(&world, "s", "ada", &["pat"]).expect("they are asked back");
     world.say(&ada, &room, "five");
     assert_eq!(waiting().len(), 1, "what waited has expired");
 }
