@@ -1,4 +1,4 @@
-//! What sealing files costs, with and without, and what a newcomer's crypto identity does.
+//! What sealing files costs, with and without, and what a newcomer's identity does.
 //!
 //! `cargo run --release --example costs [MiB]`, in a folder on the disk that is to be measured. One file, in the chunks that it is
 //! stored in; nothing waits for the disk, with seals or without. Medians.
@@ -18,8 +18,7 @@ use std::time::Instant;
 use engine::media::FileKey;
 use homeserver::entropy::Entropy;
 use homeserver::media::seal::{CHUNK_BYTES, Chunks, SEALED_BYTES, last_chunk};
-use homeserver::newcomer::provision;
-use ruma::UserId;
+use identity::Identity;
 
 const MIB: usize = 1024 * 1024;
 
@@ -36,10 +35,9 @@ fn main() {
     let plain = one.repeat(usize::try_from(mib).expect("fits"));
     files(mib, &plain);
 
-    let user_id = UserId::parse("@newcomer:example.org").expect("a user id");
     let seconds = median(|| {
         for _ in 0..NEWCOMERS {
-            black_box(provision(&user_id, Entropy).expect("an identity"));
+            black_box(Identity::make("@newcomer:example.org").expect("an identity"));
         }
     });
     println!("a newcomer's identity: {:.0} µs", seconds * 1e6 / f64::from(NEWCOMERS));
@@ -51,8 +49,16 @@ fn files(mib: u32, plain: &[u8]) {
     let chunks = Chunks::new(&FileKey::new(Entropy.bytes()));
     let last = last_chunk(u64::try_from(plain.len()).expect("fits"));
     let numbered = || (0_u64..).zip(plain.chunks(CHUNK_BYTES));
-    let seal = |(number, chunk): (u64, &[u8])| chunks.seal(number, number == last, chunk).expect("seals");
-    let open = |number: u64, sealed: &[u8]| chunks.open(number, number == last, sealed).expect("opens");
+    let seal = |(number, chunk): (u64, &[u8])| {
+        let mut sealed = Vec::new();
+        chunks.seal(number, number == last, chunk, &mut sealed).expect("seals");
+        sealed
+    };
+    let open = |number: u64, sealed: &[u8]| {
+        let mut opened = Vec::new();
+        chunks.open(number, number == last, sealed, &mut opened).expect("opens");
+        opened
+    };
     let sealed: Vec<Vec<u8>> = numbered().map(seal).collect();
     let rate = |what: &str, run: &dyn Fn()| println!("{what}: {:.0} MiB/s", f64::from(mib) / median(run));
 

@@ -162,6 +162,7 @@ fn write(world: &World, person: &Person, identity: &Identity) -> Result<(), Reje
 fn a_host_s_dehydrated_device_is_replaced_when_nothing_in_it_can_be_read_any_more() {
     let world = World::new();
     let host = world.user("host", UserKind::Host, "HOST");
+    provision(&world, &[&host], &world.user("guest", UserKind::Participant, "GUEST"));
     let self_signing = signing_key();
     write(&world, &host, &identity(&host, &self_signing, &self_signing.0)).expect("written");
     let put = |device_id: &str| world.run(|cx| put_dehydrated_device(cx, &command(&host, device_id)));
