@@ -3,8 +3,7 @@
 
 use journal::Timestamp;
 use ruma::{
-    CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId,
-    events::room::member::MembershipState,
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -22,7 +21,7 @@ pub struct ClientEvent<'a> {
     depth: Option<u64>,
     event_id: &'a EventId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hashes: Option<&'a CanonicalJsonValue>,
+    hashes: Option<&'a RawValue>,
     origin_server_ts: MilliSecondsSinceUnixEpoch,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev_events: Option<&'a [OwnedEventId]>,
@@ -32,7 +31,7 @@ pub struct ClientEvent<'a> {
     room_id: Option<&'a RoomId>,
     sender: &'a UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    signatures: Option<&'a CanonicalJsonValue>,
+    signatures: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_key: Option<&'a str>,
     #[serde(rename = "type")]

@@ -46,10 +46,10 @@ pub struct Pdu {
     /// The event it redacts, at the place where the room version has it (top level up to version 10).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacts: Option<OwnedEventId>,
-    /// The content hash.
-    pub hashes: CanonicalJsonValue,
-    /// The server's signature.
-    pub signatures: CanonicalJsonValue,
+    /// The content hash, as JSON text.
+    pub hashes: Box<RawValue>,
+    /// The server's signature, as JSON text.
+    pub signatures: Box<RawValue>,
     /// In room versions 1 and 2, where an id is no hash: its own reference hash, and those of the events it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<References>,
@@ -115,8 +115,8 @@ impl Pdu {
             auth_events: event.auth_events,
             depth: event.depth,
             redacts: event.redacts.map(ToOwned::to_owned),
-            hashes: take("hashes"),
-            signatures: take("signatures"),
+            hashes: raw(&take("hashes")),
+            signatures: raw(&take("signatures")),
             references,
         })
     }
@@ -124,8 +124,8 @@ impl Pdu {
     /// One field of the content, if it is there and of type `T`.
     #[must_use]
     pub fn content_field<T: serde::de::DeserializeOwned>(&self, field: &str) -> Option<T> {
-        let content: serde_json::Value = serde_json::from_str(self.content.get()).ok()?;
-        serde_json::from_value(content.get(field)?.clone()).ok()
+        let content: BTreeMap<String, &RawValue> = serde_json::from_str(self.content.get()).ok()?;
+        serde_json::from_str(content.get(field)?.get()).ok()
     }
 
     /// The content as type `T`.

@@ -5,7 +5,8 @@
 //! Most events come after the last change of either, and need no look at what was before.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 
 use journal::{ReadError, Stamp};
 use ruma::{
@@ -37,6 +38,7 @@ pub struct Viewer {
     visibility: HistoryVisibility,
     visibility_since: Stamp,
     past: OnceCell<Past>,
+    closings: RefCell<BTreeMap<OwnedUserId, Option<Stamp>>>,
 }
 
 /// What the user and the visibility were, with the stamps from which they were that, oldest first, the present included.
@@ -66,7 +68,8 @@ impl Viewer {
             None => (HistoryVisibility::Shared, Stamp::ZERO),
         };
         let user_id = user_id.to_owned();
-        Ok(Self { room, user_id, membership, since, visibility, visibility_since, past: OnceCell::new() })
+        let (past, closings) = Default::default();
+        Ok(Self { room, user_id, membership, since, visibility, visibility_since, past, closings })
     }
 
     /// The user, looking at a room that they may read.
@@ -164,14 +167,24 @@ impl Viewer {
         if self.membership_at(cx, stamp, &row.pdu)? == MembershipState::Join {
             return Ok(Cow::Borrowed(row));
         }
-        let sender = tables::USERS.get(cx.view, &(cx.user(&row.pdu.sender),))?.filter(|sender| sender.value.erased);
-        // Nothing rewrites the row of a closed account: its version is the moment of the closing.
-        let Some(closed) = sender.map(|sender| Stamp::of_row(sender.version, 0)) else { return Ok(Cow::Borrowed(row)) };
+        let Some(closed) = self.closing(cx, &row.pdu.sender)? else { return Ok(Cow::Borrowed(row)) };
         if self.membership_before(cx, closed)? == MembershipState::Join {
             return Ok(Cow::Borrowed(row));
         }
         let pdu = row.pdu.redacted(&self.room.rules);
         Ok(Cow::Owned(TimelineRow { pdu, replaces: None, ..row.clone() }))
+    }
+
+    /// When an account was closed whose owner wanted it erased. Asked for each of a sender's events, and read once.
+    fn closing(&self, cx: &Cx<'_>, sender: &UserId) -> Result<Option<Stamp>, ReadError> {
+        if let Some(known) = self.closings.borrow().get(sender) {
+            return Ok(*known);
+        }
+        let user = tables::USERS.get(cx.view, &(cx.user(sender),))?.filter(|user| user.value.erased);
+        // Nothing rewrites the row of a closed account: its version is the moment of the closing.
+        let closing = user.map(|user| Stamp::of_row(user.version, 0));
+        self.closings.borrow_mut().insert(sender.to_owned(), closing);
+        Ok(closing)
     }
 
     fn allows(

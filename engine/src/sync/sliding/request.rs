@@ -142,6 +142,12 @@ impl Config {
         self.required.iter().any(|required| required.lazy_members)
     }
 
+    /// The types and state keys that are wanted, if all are named.
+    pub fn named(&self) -> Option<BTreeSet<(&str, &str)>> {
+        let elements = self.required.iter().flat_map(|required| &required.include);
+        elements.map(|element| element.event_type.as_deref().zip(element.state_key.as_deref())).collect()
+    }
+
     /// Whether a piece of state is wanted.
     pub fn includes(&self, event_type: &str, state_key: &str) -> bool {
         self.required.iter().any(|required| required.includes(event_type, state_key))

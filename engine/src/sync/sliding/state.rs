@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::Stamp;
+use journal::{ReadError, Stamp};
 use ruma::events::{StateEventType, TimelineEventType};
 
 use super::{Seen, answer::Events, room::Reader};
@@ -11,6 +11,9 @@ use crate::{
     room::{self, ClientEvent, Pdu, Viewer},
     sync::{state::stamped_state_at, window::Window},
 };
+
+/// Pieces of state that are looked up one by one; past it, one way through the room's state is shorter.
+const NAMED_MAX: usize = 16;
 
 /// Members of one room who are remembered as told of, 16 bytes each; past it, the client is told of them again.
 const MEMBERS_MAX: usize = 200;
@@ -37,7 +40,7 @@ impl Reader<'_> {
         // Without a gap all that changed is in the timeline.
         let quiet = known.is_some_and(|known| known.has_asked(config)) && !self.scope.everything() && !window.limited;
         if !quiet || window.rows.iter().any(|(_, row)| row.pdu.state_key.is_some()) {
-            for (stamp, pdu) in room::whole_state(cx, &viewer.room.room_id, at)? {
+            for (stamp, pdu) in self.candidates(viewer, seen, at)? {
                 let (event_type, key) = (room::type_name(&pdu.event_type), pdu.state_key.as_deref().unwrap_or_default());
                 let told = known.and_then(|known| known.told_of(&event_type, key));
                 if config.includes(&event_type, key) && told.is_none_or(|told| stamp >= told) {
@@ -64,6 +67,18 @@ impl Reader<'_> {
         }
         events.required_state = state.values().map(|pdu| ClientEvent::new(pdu).to_raw()).collect();
         Ok(())
+    }
+
+    /// The room's state as it was at `at`: of what is wanted all, of the rest perhaps.
+    fn candidates(&self, viewer: &Viewer, seen: &Seen<'_>, at: Option<Stamp>) -> Result<Vec<(Stamp, Pdu)>, ReadError> {
+        let Some(named) = seen.wanted.config.named().filter(|named| named.len() <= NAMED_MAX) else {
+            return room::whole_state(self.cx, &viewer.room.room_id, at);
+        };
+        let end = at.unwrap_or(Stamp::MAX);
+        let found = named.into_iter().map(|(event_type, state_key)| {
+            stamped_state_at(self.cx, viewer.room.name, &StateEventType::from(event_type), state_key, end)
+        });
+        found.filter_map(Result::transpose).collect()
     }
 
     /// Whose member events belong to the timeline
