@@ -37,9 +37,9 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{QUIET},{}", config.log.filter)).context("log.filter")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if config.log.json {
-        log.json().init()
+        log.json().init();
     } else {
-        log.init()
+        log.init();
     }
     // With one provider compiled in or several: this one is meant.
     if rustls::crypto::ring::default_provider().install_default().is_err() {

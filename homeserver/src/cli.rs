@@ -170,7 +170,7 @@ impl From<KeysCommand> for Order {
     fn from(command: KeysCommand) -> Self {
         match command {
             KeysCommand::Create { scopes, lifetime } => {
-                Self::KeysCreate { scopes, lifetime_ms: lifetime.map(|lifetime| lifetime.as_ms()) }
+                Self::KeysCreate { scopes, lifetime_ms: lifetime.map(config::Span::as_ms) }
             }
             KeysCommand::List => Self::KeysList,
             KeysCommand::Revoke { id } => Self::KeysRevoke { id },

@@ -141,7 +141,7 @@ mod tests {
         let hub = Hub::default();
         let waiter = hub.register_all(&[topic(1), topic(2)]);
         hub.wake(&[topic(2)]);
-        let far = Clock::system().deadline(Duration::from_secs(3_600));
+        let far = Clock::system().deadline(Duration::from_hours(1));
         assert_eq!(waiter.wait(far).await, Woken::Changed);
         let now = Clock::system().deadline(Duration::ZERO);
         assert_eq!(waiter.wait(now).await, Woken::TimedOut, "one wake is one wake");
@@ -152,7 +152,7 @@ mod tests {
         let hub = Hub::default();
         let (first, second, other) = (hub.register(topic(1)), hub.register(topic(1)), hub.register(topic(3)));
         hub.wake(&[topic(1)]);
-        let (far, now) = (Clock::system().deadline(Duration::from_secs(3_600)), Clock::system().deadline(Duration::ZERO));
+        let (far, now) = (Clock::system().deadline(Duration::from_hours(1)), Clock::system().deadline(Duration::ZERO));
         assert_eq!(first.wait(far).await, Woken::Changed);
         assert_eq!(second.wait(far).await, Woken::Changed);
         assert_eq!(other.wait(now).await, Woken::TimedOut);
@@ -174,7 +174,7 @@ mod tests {
         let hub = Hub::default();
         let waiter = hub.register(topic(1));
         hub.end();
-        let far = Clock::system().deadline(Duration::from_secs(3_600));
+        let far = Clock::system().deadline(Duration::from_hours(1));
         assert_eq!(waiter.wait(far).await, Woken::Ending);
     }
 }

@@ -172,12 +172,11 @@ pub fn rotate(
         let problem = "keep it out of the data folder".to_owned();
         return Err(StartError::Path { path: to.to_owned(), problem });
     }
-    let old = match given {
-        Some(root_key) => root_key.clone(),
-        None => {
-            settle(keyring, file)?;
-            read(file)?
-        }
+    let old = if let Some(root_key) = given {
+        root_key.clone()
+    } else {
+        settle(keyring, file)?;
+        read(file)?
     };
     if let Some(to) = to {
         wrap_by_new(keyring, &old, to)?;

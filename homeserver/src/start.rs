@@ -170,27 +170,25 @@ async fn server_row(journal: &Store, config: &Config, clock: &Clock, entropy: En
         let view = journal.view(clock.now());
         SERVER.get(&view, &(0,)).map_err(|error| StartError::Journal(error.to_string()))
     };
-    let row = match read(journal)? {
-        Some(row) => row.value,
-        None => {
-            let row = ServerRow {
-                name: config.server.name.clone(),
-                signing_key: STANDARD_NO_PAD.encode(entropy.signing_key()),
-                signing_key_version: entropy.id(6),
-                lifetime_ms: config.retention.lifetime.as_ms(),
-                slot_ms: config.retention.slot.as_ms(),
-            };
-            let mut batch = Batch::new(clock.now());
-            SERVER.require(&mut batch, &(0,), None);
-            SERVER.put(&mut batch, &(0,), &row);
-            let unavailable = |error: journal::Unavailable| StartError::Journal(error.to_string());
-            let Outcome::Committed(_) =
-                journal.commit(journal.seal(batch).map_err(unavailable)?).await.map_err(unavailable)?
-            else {
-                return Err(StartError::Journal("another program writes to it".to_owned()));
-            };
-            row
-        }
+    let row = if let Some(row) = read(journal)? {
+        row.value
+    } else {
+        let row = ServerRow {
+            name: config.server.name.clone(),
+            signing_key: STANDARD_NO_PAD.encode(entropy.signing_key()),
+            signing_key_version: entropy.id(6),
+            lifetime_ms: config.retention.lifetime.as_ms(),
+            slot_ms: config.retention.slot.as_ms(),
+        };
+        let mut batch = Batch::new(clock.now());
+        SERVER.require(&mut batch, &(0,), None);
+        SERVER.put(&mut batch, &(0,), &row);
+        let unavailable = |error: journal::Unavailable| StartError::Journal(error.to_string());
+        let Outcome::Committed(_) = journal.commit(journal.seal(batch).map_err(unavailable)?).await.map_err(unavailable)?
+        else {
+            return Err(StartError::Journal("another program writes to it".to_owned()));
+        };
+        row
     };
     check_same(config, &row)?;
     Ok(row)

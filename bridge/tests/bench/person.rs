@@ -323,7 +323,7 @@ impl Person {
         let mut still = Vec::new();
         for (room_id, event) in std::mem::take(&mut self.waiting) {
             // Fetch who the sender is before judging whether their device is signed.
-            self.machine.update_tracked_users([<&UserId>::try_from(SUPPORT).unwrap()].into_iter()).await.unwrap();
+            self.machine.update_tracked_users([<&UserId>::try_from(SUPPORT).unwrap()]).await.unwrap();
             self.pump().await;
             match self.machine.decrypt_room_event(&event, &room_id, &settings()).await {
                 Ok(decrypted) => {

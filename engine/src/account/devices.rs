@@ -76,15 +76,14 @@ pub fn update_device(cx: &Cx<'_>, command: &UpdateDevice) -> Decided<bool> {
     }
     let mut draft = Draft::new(*cx);
     tables::DEVICES.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
-    let mut row = match known {
-        Some(row) => row.value,
-        None => {
-            check_device_id(&command.device_id)?;
-            let kind = super::users::user(cx, user_id)?.kind;
-            make_room(&mut draft, user_id, kind)?;
-            let device_id = command.device_id.clone();
-            DeviceRow { device_id, display_name: None, last_seen: cx.now(), authenticated: cx.now() }
-        }
+    let mut row = if let Some(row) = known {
+        row.value
+    } else {
+        check_device_id(&command.device_id)?;
+        let kind = super::users::user(cx, user_id)?.kind;
+        make_room(&mut draft, user_id, kind)?;
+        let device_id = command.device_id.clone();
+        DeviceRow { device_id, display_name: None, last_seen: cx.now(), authenticated: cx.now() }
     };
     if let Some(name) = &command.display_name {
         row.display_name = Some(name.clone());

@@ -182,12 +182,11 @@ fn put_device(draft: &mut Draft<'_>, user_id: &UserId, kind: tables::UserKind, d
     let key = (cx.user(user_id), cx.device(&device_id));
     let known = tables::DEVICES.get(cx.view, &key)?;
     tables::DEVICES.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
-    let display_name = match known {
-        Some(row) => row.value.display_name,
-        None => {
-            devices::make_room(draft, user_id, kind)?;
-            device.display_name.clone()
-        }
+    let display_name = if let Some(row) = known {
+        row.value.display_name
+    } else {
+        devices::make_room(draft, user_id, kind)?;
+        device.display_name.clone()
     };
     Ok(write_device(draft, user_id, device_id, display_name, device)?)
 }

@@ -138,7 +138,7 @@ fn put(rules: &mut Ruleset, rule: NewPushRule, after: Option<&str>, before: Opti
     if [after, before].contains(&Some(&*rule_id)) {
         return Err(unknown().into());
     }
-    let known = rules.get(kind.clone(), &rule_id).map(|rule| rule.enabled());
+    let known = rules.get(kind.clone(), &rule_id).map(ruma::push::AnyPushRuleRef::enabled);
     // A rule that is moved is put in anew: places are counted without it.
     if known.is_some() && (after.is_some() || before.is_some()) {
         rules.remove(kind.clone(), &rule_id).map_err(|_| Reject::invalid_param("a predefined rule cannot be replaced"))?;

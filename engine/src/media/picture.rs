@@ -65,13 +65,12 @@ fn keep(draft: &mut Draft<'_>, whose: Name, chooser: &UserId, name: Name) -> Res
     let cx = draft.cx();
     let kept = KEPT_MEDIA.get(cx.view, &(name,))?;
     KEPT_MEDIA.require(&mut draft.batch, &(name,), kept.as_ref().map(|row| row.version));
-    let mut row = match kept {
-        Some(kept) => kept.value,
-        None => {
-            let Some(media) = MEDIA.get(cx.view, &(name,))? else { return Ok(()) };
-            MEDIA.require(&mut draft.batch, &(name,), Some(media.version));
-            KeptMediaRow { media: media.value, uses: BTreeSet::new() }
-        }
+    let mut row = if let Some(kept) = kept {
+        kept.value
+    } else {
+        let Some(media) = MEDIA.get(cx.view, &(name,))? else { return Ok(()) };
+        MEDIA.require(&mut draft.batch, &(name,), Some(media.version));
+        KeptMediaRow { media: media.value, uses: BTreeSet::new() }
     };
     let Some(file) = row.media.file.as_ref().filter(|_| row.media.owner == chooser) else { return Ok(()) };
     KEPT_OBJECTS.put(&mut draft.batch, &(cx.name(&file.object),), &());

@@ -163,32 +163,29 @@ fn put_invitee(
         inviter: session.host.clone(),
         ends_at: session.ends_at,
     };
-    match (known, &invitee.new_user) {
-        (None, Some(new)) => {
+    if let (None, Some(new)) = (known, &invitee.new_user) {
+        put_participant(draft, &row)?;
+        let kind = (UserKind::Participant, &Directory::Invited(session.host.clone()));
+        hosts::put_provisioned(draft, new, kind, invitee.display_name.clone())?;
+        Ok(true)
+    } else {
+        let cx = draft.cx();
+        let renamed = profile::member_profile(&cx, &user_id)?.display_name.as_deref() != Some(&*invitee.display_name);
+        if let Some(next) = profile::rename(draft, &user_id, &invitee.display_name)? {
+            put.unfinished.insert(user_id, next);
+        }
+        if let Some(known) = known.filter(|known| known.inviter != row.inviter) {
+            let name = Some(invitee.display_name.as_str());
+            Directory::Invited(known.inviter.clone()).list(draft, &row.user_id, name, None);
+            Directory::Invited(row.inviter.clone()).list(draft, &row.user_id, None, name);
+        }
+        let moved = known != Some(&row);
+        if moved {
             put_participant(draft, &row)?;
-            let kind = (UserKind::Participant, &Directory::Invited(session.host.clone()));
-            hosts::put_provisioned(draft, new, kind, invitee.display_name.clone())?;
-            Ok(true)
+            // An open page shows who the host is: see `policy::chat_state`.
+            draft.wake(&row.user_id);
         }
-        _ => {
-            let cx = draft.cx();
-            let renamed = profile::member_profile(&cx, &user_id)?.display_name.as_deref() != Some(&*invitee.display_name);
-            if let Some(next) = profile::rename(draft, &user_id, &invitee.display_name)? {
-                put.unfinished.insert(user_id, next);
-            }
-            if let Some(known) = known.filter(|known| known.inviter != row.inviter) {
-                let name = Some(invitee.display_name.as_str());
-                Directory::Invited(known.inviter.clone()).list(draft, &row.user_id, name, None);
-                Directory::Invited(row.inviter.clone()).list(draft, &row.user_id, None, name);
-            }
-            let moved = known != Some(&row);
-            if moved {
-                put_participant(draft, &row)?;
-                // An open page shows who the host is: see `policy::chat_state`.
-                draft.wake(&row.user_id);
-            }
-            Ok(renamed || moved)
-        }
+        Ok(renamed || moved)
     }
 }
 

@@ -75,7 +75,7 @@ pub fn set_receipts(cx: &Cx<'_>, command: &SetReceipts) -> Decided<()> {
 
 fn check_receipt(receipt: &Receipt) -> Result<(), Reject> {
     match (receipt.receipt_type.as_str(), receipt.thread_id.as_deref()) {
-        (READ | READ_PRIVATE, None) | (FULLY_READ, None) => Ok(()),
+        (READ | READ_PRIVATE | FULLY_READ, None) => Ok(()),
         (FULLY_READ, Some(_)) => Err(Reject::invalid_param("m.fully_read has no thread_id: leave it out")),
         (READ | READ_PRIVATE, Some("")) => Err(Reject::invalid_param("thread_id is empty: name a thread, or leave it out")),
         (READ | READ_PRIVATE, Some(_)) => Ok(()),

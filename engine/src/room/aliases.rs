@@ -184,12 +184,11 @@ pub fn visible_aliases(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Resul
 /// # Errors
 /// `M_NOT_FOUND` when no room has the alias.
 pub fn resolve_id_or_alias(cx: &Cx<'_>, room: &ruma::RoomOrAliasId) -> Result<OwnedRoomId, Stop> {
-    match RoomId::parse(room.as_str()) {
-        Ok(room_id) => Ok(room_id.to_owned()),
-        Err(_) => {
-            let alias = RoomAliasId::parse(room.as_str())
-                .map_err(|_| Reject::invalid_param("this is neither a room id nor an alias"))?;
-            Ok(resolve(cx, &alias)?.room_id)
-        }
+    if let Ok(room_id) = RoomId::parse(room.as_str()) {
+        Ok(room_id.clone())
+    } else {
+        let alias = RoomAliasId::parse(room.as_str())
+            .map_err(|_| Reject::invalid_param("this is neither a room id nor an alias"))?;
+        Ok(resolve(cx, &alias)?.room_id)
     }
 }

@@ -134,7 +134,7 @@ impl<'a> ClientEvent<'a> {
         self.unsigned.get_or_insert_default()
     }
 
-    /// As JSON text. It is made of strings, numbers and JSON: serde_json writes all of it.
+    /// As JSON text. It is made of strings, numbers and JSON: `serde_json` writes all of it.
     #[must_use]
     pub fn to_raw(&self) -> Box<RawValue> {
         raw(self)
@@ -186,7 +186,7 @@ pub fn sent_event(event_type: &str, sender: &OwnedUserId, content: &impl Seriali
     raw(&Sent { content, sender, event_type })
 }
 
-/// JSON text of plain data with string keys: there is nothing in it that serde_json cannot write.
+/// JSON text of plain data with string keys: there is nothing in it that `serde_json` cannot write.
 pub(crate) fn raw(value: &impl Serialize) -> Box<RawValue> {
     to_raw_value(value).unwrap_or_else(|error| unreachable!("an event cannot be written: {error}"))
 }

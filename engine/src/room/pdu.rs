@@ -211,7 +211,7 @@ fn id(text: String) -> Result<OwnedEventId, Reject> {
     OwnedEventId::try_from(text).map_err(|_| Reject::bad_json("this event cannot be given an id"))
 }
 
-/// Canonical JSON as text. It is made of strings, integers and maps with string keys: serde_json writes all of it.
+/// Canonical JSON as text. It is made of strings, integers and maps with string keys: `serde_json` writes all of it.
 fn raw(value: &CanonicalJsonValue) -> Box<RawValue> {
     to_raw_value(value).unwrap_or_else(|error| unreachable!("canonical JSON cannot be written: {error}"))
 }

@@ -77,14 +77,13 @@ pub fn send_event(cx: &Cx<'_>, command: &SendEvent) -> Decided<OwnedEventId> {
         origin_server_ts: command.timestamp,
         ..NewEvent::message(&command.sender, command.event_type.clone(), content)
     };
-    let event_id = match redacts {
-        Some(target) => redact::append_redaction(cx, &mut draft, room, event, &target)?,
-        None => {
-            let mut room = RoomDraft::open(&mut draft, room)?;
-            let event_id = room.append(event)?;
-            room.finish();
-            event_id
-        }
+    let event_id = if let Some(target) = redacts {
+        redact::append_redaction(cx, &mut draft, room, event, &target)?
+    } else {
+        let mut room = RoomDraft::open(&mut draft, room)?;
+        let event_id = room.append(event)?;
+        room.finish();
+        event_id
     };
     transaction.record(&mut draft, &event_id);
     Ok(draft.commit(event_id))

@@ -29,7 +29,7 @@ const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How long a download waits for bytes that have not come yet, unless it says so itself (spec), and at most.
 const AWAIT_DEFAULT: Duration = Duration::from_secs(20);
-const AWAIT_MAX: Duration = Duration::from_secs(60);
+const AWAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Characters of a file's name and type that are kept.
 const FILE_NAME_BYTES_MAX: usize = 255;

@@ -38,7 +38,7 @@ pub fn routes(routes: Routes) -> Routes {
 
 fn rule(app: &App, user_id: &UserId, kind: &RuleKind, rule_id: &str) -> Result<AnyPushRule, ApiError> {
     let rules = app.read(|cx| Ok(account::push_rules(cx, user_id)?))?;
-    let rule = rules.get(kind.clone(), rule_id).map(|rule| rule.to_owned());
+    let rule = rules.get(kind.clone(), rule_id).map(ruma::push::AnyPushRuleRef::to_owned);
     rule.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "M_NOT_FOUND", "there is no such push rule"))
 }
 

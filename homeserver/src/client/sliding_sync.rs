@@ -19,7 +19,7 @@ use crate::http::{Access, Answer, ApiError, RawRequest, Routes};
 use crate::hub::Woken;
 
 /// The longest a request waits.
-const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+const TIMEOUT_MAX: Duration = Duration::from_mins(2);
 
 /// This family's calls.
 #[must_use]

@@ -16,7 +16,7 @@ use crate::http::{Access, Answer, ApiError, RawRequest, Routes};
 use crate::hub::Woken;
 
 /// The longest a request waits, whatever it asks for: proxies in between give up sooner or later.
-const TIMEOUT_MAX: Duration = Duration::from_secs(120);
+const TIMEOUT_MAX: Duration = Duration::from_mins(2);
 
 /// This family's calls.
 #[must_use]

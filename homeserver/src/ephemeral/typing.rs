@@ -10,7 +10,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use super::Ephemeral;
 
 /// The longest a client may say that its user is typing without saying it again.
-pub const TYPING_MAX: Duration = Duration::from_secs(120);
+pub const TYPING_MAX: Duration = Duration::from_mins(2);
 
 /// Rooms kept of which nothing is left but that somebody stopped typing: clients take that for granted after a while.
 const QUIET_ROOMS_MAX: usize = 10_000;

@@ -7,7 +7,7 @@ use http::{HeaderName, Method, header};
 use tower_http::cors::{Any, CorsLayer};
 
 /// How long a browser may remember the answer to a preflight.
-const MAX_AGE: Duration = Duration::from_secs(86_400);
+const MAX_AGE: Duration = Duration::from_hours(24);
 
 /// On every response, errors too; answers `OPTIONS` on every path.
 pub fn layer() -> CorsLayer {

@@ -8,6 +8,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::http::error::ApiError;
 
 /// Turns a panic of a handler into a 500 that tells nothing; the panic hook has logged where.
+#[must_use]
 pub fn layer() -> CatchPanicLayer<fn(Box<dyn Any + Send>) -> Response> {
     CatchPanicLayer::custom(answer as fn(Box<dyn Any + Send>) -> Response)
 }

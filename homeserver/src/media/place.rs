@@ -21,7 +21,7 @@ pub(super) const INCOMING: &str = "incoming";
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long one call may take: a part of an upload, or the copy of a whole file within the service.
-const CALL_TIME_MAX: Duration = Duration::from_secs(60);
+const CALL_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// A call that the service does not take is made again so often, within this time: somebody waits for the answer.
 const RETRIES_MAX: usize = 3;

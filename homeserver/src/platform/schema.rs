@@ -141,6 +141,7 @@ macro_rules! schema_of {
 pub(crate) use schema_of;
 
 /// Lines of documentation as one text.
+#[must_use]
 pub fn sentence(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }

@@ -26,10 +26,10 @@ mod tests;
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 
 /// The longest pause: a service that comes back waits this long at most.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// How long a worker sleeps when nothing wakes it: what has expired in the queue is looked through then.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 
 /// Bytes of a service's answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -94,15 +94,14 @@ struct Told {
 
 /// Sends the transaction that is due; `false` when nothing is.
 async fn send_next(app: &App, service: &str, told: &mut Told) -> Result<bool, SendError> {
-    let (events, version) = match told.held.take() {
-        Some(held) => held,
-        None => {
-            let ephemeral = app.ephemeral.at(app.clock.now());
-            // Before anything is read: what changes meanwhile is news for the next transaction.
-            let version = ephemeral.version();
-            let news = app.read(|cx| outbox::ephemeral_events(cx, service, told.version, &ephemeral));
-            (news.map_err(SendError::Journal)?, version)
-        }
+    let (events, version) = if let Some(held) = told.held.take() {
+        held
+    } else {
+        let ephemeral = app.ephemeral.at(app.clock.now());
+        // Before anything is read: what changes meanwhile is news for the next transaction.
+        let version = ephemeral.version();
+        let news = app.read(|cx| outbox::ephemeral_events(cx, service, told.version, &ephemeral));
+        (news.map_err(SendError::Journal)?, version)
     };
     let held = told.held.insert((events, version));
     let number =

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::http::ApiError;
 
 /// How often at most, and at least: an entry stays a hundredth of its lifetime too long, or an hour.
-const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
+const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(1));
 
 /// Runs until the server ends.
 pub async fn run(app: App) {

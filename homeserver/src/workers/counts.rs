@@ -15,7 +15,7 @@ use crate::http::error::until_ms;
 const TOGETHER: usize = 100;
 
 /// The longest sleep: the clock may be set, and an edit expires before what was sent ahead of it.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// How far behind the last end it looks again: an edit that was on its way may have an earlier one.
 const BEHIND_MS: u64 = 60_000;

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::http::ApiError;
 
 /// The longest sleep: the clock may be set.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// How long to leave a store alone that could not be used.
 const PAUSE: Duration = Duration::from_secs(1);

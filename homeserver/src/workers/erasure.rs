@@ -15,7 +15,7 @@ use crate::http::ApiError;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// After an erasure that failed: the others have been carried out, and it is tried again.
-const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(60);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_mins(1);
 
 /// What became of erasures.
 #[derive(Debug, Default)]

@@ -30,13 +30,13 @@ const TOGETHER: usize = 8;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The longest pause: a gateway that comes back waits this long at most.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+const PAUSE_MAX: Duration = Duration::from_mins(5);
 
 /// The longest pause that a gateway may ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// How long the dispatcher sleeps when nothing wakes it.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 
 /// The dispatcher looks for gateways with something to send this often at most: each look steps over what has been sent.
 const GATHER: Duration = Duration::from_millis(50);
@@ -141,7 +141,7 @@ pub async fn run(app: App) {
                 }
             }
             Err(error) => {
-                tracing::error!(cause = error.cause(), "the queue for push gateways cannot be read; trying again later")
+                tracing::error!(cause = error.cause(), "the queue for push gateways cannot be read; trying again later");
             }
         }
         let (not_before, idle) = (app.clock.deadline(GATHER), app.clock.deadline(IDLE));

@@ -27,10 +27,10 @@ use crate::start::StartError;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The longest pause: a receiver that comes back waits this long at most.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+const PAUSE_MAX: Duration = Duration::from_mins(5);
 
 /// How long a worker sleeps when nothing wakes it.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 
 /// How long a receiver may take.
 const CALL_TIME_MAX: Duration = Duration::from_secs(15);

@@ -175,6 +175,6 @@ async fn reports_reach_the_operator() {
     assert_eq!(reports[0]["reported"], json!({ "kind": "event", "room_id": room_id, "event_id": event_id }));
     assert_eq!((&reports[0]["reporter"], &reports[0]["reason"]), (&json!("@ada:localhost"), &json!("rude")));
     assert!(!listed.to_string().contains("what was said"), "no content");
-    server.clock.advance(std::time::Duration::from_secs(86_400));
+    server.clock.advance(std::time::Duration::from_hours(24));
     assert_eq!(order(&server, Order::ReportsList).await, json!({ "reports": [] }));
 }

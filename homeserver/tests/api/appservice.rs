@@ -96,7 +96,7 @@ impl Service {
     /// The next transaction that `wanted` finds something in.
     async fn next<T>(&mut self, wanted: impl Fn(&Value) -> Option<T>) -> (String, T) {
         loop {
-            let next = tokio::time::timeout(std::time::Duration::from_secs(60), self.received.recv()).await;
+            let next = tokio::time::timeout(std::time::Duration::from_mins(1), self.received.recv()).await;
             let (id, body) = next.expect("in time").expect("the service runs");
             if let Some(found) = wanted(&body) {
                 return (id, found);

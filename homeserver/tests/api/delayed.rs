@@ -42,7 +42,7 @@ async fn delayed_events_are_sent_by_the_clock_even_after_a_restart() {
     let server = server.stop().await.start().await;
     let ada = User { server: &server, user_id, device_id: String::new(), token };
     assert_eq!(waiting(&ada).await.len(), 2);
-    server.clock.advance(Duration::from_secs(60));
+    server.clock.advance(Duration::from_mins(1));
     workers::start(&server.app);
     eventually("both are sent", async || waiting(&ada).await.is_empty()).await;
     assert_eq!(ada.get(&at("state/org.example/key")).await.ok(), json!({ "a": 2 }));

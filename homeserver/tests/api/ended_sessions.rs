@@ -89,7 +89,7 @@ async fn whom_the_platform_asks_back_can_be_written_to_again() {
         assert_eq!(sent.status, if ended { 403 } else { 200 }, "{}", sent.body);
     }
     // The moment is enough: nothing has to be done to the session first.
-    server.clock.advance(Duration::from_secs(3_600));
+    server.clock.advance(Duration::from_hours(1));
     let host = platform.page(&ada["user_id"]).await;
     let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/late");
     let late = host.put(&path, json!({ "msgtype": "m.text", "body": "x" })).await;

@@ -39,7 +39,7 @@ async fn a_login_token_logs_in_one_more_device_once() {
     assert!(login["user_id"] == "@ada:localhost" && login["device_id"] != json!(ada.device_id));
     log_in_with(&server, &made["login_token"]).await.is_error(403, "M_FORBIDDEN");
     let late = ada.post(GET_TOKEN, right).await.ok();
-    server.clock.advance(Duration::from_secs(60));
+    server.clock.advance(Duration::from_mins(1));
     log_in_with(&server, &late["login_token"]).await.is_error(403, "M_FORBIDDEN");
     answer(server.request(Method::POST, GET_TOKEN).json(&json!({}))).await.is_error(401, "M_MISSING_TOKEN");
 }
@@ -69,7 +69,7 @@ async fn an_openid_token_proves_who_one_is_and_opens_nothing() {
     user_info(&server, &json!(ada.token)).await.is_error(401, "M_UNKNOWN_TOKEN");
     let nobody = answer(server.request(Method::GET, "/_matrix/federation/v1/openid/userinfo")).await;
     nobody.is_error(401, "M_MISSING_TOKEN");
-    server.clock.advance(Duration::from_secs(3_600));
+    server.clock.advance(Duration::from_hours(1));
     user_info(&server, token).await.is_error(401, "M_UNKNOWN_TOKEN");
 }
 

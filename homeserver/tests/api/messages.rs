@@ -53,7 +53,7 @@ async fn what_has_expired_is_gone_from_every_way_to_read_it() {
     let at = |rest: &str| format!("/_matrix/client/v3/rooms/{room_id}/{rest}");
     let old = ada.get(&at("messages?dir=b&limit=1")).await.ok()["end"].as_str().unwrap().to_owned();
     let since = ada.get("/_matrix/client/v3/sync").await.ok()["next_batch"].as_str().unwrap().to_owned();
-    server.clock.advance(std::time::Duration::from_secs(24 * 3_600));
+    server.clock.advance(std::time::Duration::from_hours(24));
     for rest in [format!("event/{event_id}"), format!("context/{event_id}")] {
         ada.get(&at(&rest)).await.is_error(404, "M_NOT_FOUND");
     }

@@ -254,7 +254,7 @@ async fn a_session_that_is_over_logs_its_participants_out_for_good() {
     let since = pat.get("/_matrix/client/v3/sync").await.ok()["next_batch"].as_str().expect("a token").to_owned();
     let path = format!("/_matrix/client/v3/sync?since={since}&timeout=60000");
     let (waited, ()) = tokio::join!(pat.get(&path), async {
-        server.clock.advance(Duration::from_secs(3_600));
+        server.clock.advance(Duration::from_hours(1));
         sessions::end_due(&server.app).await.expect("ended");
     });
     waited.is_error(401, "M_UNKNOWN_TOKEN");

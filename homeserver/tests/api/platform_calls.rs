@@ -171,7 +171,7 @@ async fn a_session_that_moves_keeps_or_ends_its_chats() {
     };
     // Later: everything goes on past the old end.
     put("ada", 3 * 3_600_000).await.ok();
-    server.clock.advance(Duration::from_secs(2 * 3_600));
+    server.clock.advance(Duration::from_hours(2));
     sessions::end_due(&server.app).await.expect("nothing is due");
     let pat = platform.page(&json!(pat.user_id)).await;
     let host = platform.page(&json!(host.user_id)).await;
@@ -276,7 +276,7 @@ async fn a_key_is_for_what_it_says_and_for_as_long() {
     ] {
         assert_eq!(who.call(method.clone(), path, body).await.status, status, "{method} {path}");
     }
-    server.clock.advance(Duration::from_secs(60));
+    server.clock.advance(Duration::from_mins(1));
     assert_eq!(writer.put("/organizations/x", name).await.status, 401);
     assert_eq!(reader.get("/organizations").await.status, 200);
 }

@@ -59,7 +59,7 @@ impl Site {
             .route("/around", to("/around"))
             .route("/to-file", to("file:///etc/passwd"))
             .route("/to-private", to("http://192.168.0.1/"))
-            .route("/slow", get(|| std::future::pending::<()>()))
+            .route("/slow", get(std::future::pending::<()>))
             .with_state(Arc::clone(&asked));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listens");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
@@ -107,11 +107,11 @@ async fn a_page_is_shown_with_its_picture_for_as_long_as_that_lives() {
         answer(ada.request(Method::GET, "/_matrix/media/v3/preview_url").query(&[("url", format!("{}/page", site.base))]));
     assert_eq!(old.await.ok(), shown, "kept");
     assert_eq!(site.asked.load(Ordering::SeqCst), 1);
-    server.clock.advance(Duration::from_secs(3_600));
+    server.clock.advance(Duration::from_hours(1));
     let again = site.of(&ada, "/page").await.ok();
     assert_eq!(site.asked.load(Ordering::SeqCst), 2, "an hour later it is asked for again");
     assert_ne!(again["og:image"], shown["og:image"]);
-    server.clock.advance(Duration::from_secs(86_400));
+    server.clock.advance(Duration::from_hours(24));
     assert_eq!(ada.download(&mxc).await.status(), 404, "gone like any file");
 }
 

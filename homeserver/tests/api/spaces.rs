@@ -91,7 +91,7 @@ async fn a_space_is_walked_page_by_page() {
     unknown.is_error(403, "M_FORBIDDEN");
     assert_eq!(bob.get(&hierarchy(&secret, "")).await, unknown, "as if there were no such room");
     answer(server.request(Method::GET, &hierarchy(&root, ""))).await.is_error(401, "M_MISSING_TOKEN");
-    server.clock.advance(std::time::Duration::from_secs(3_600));
+    server.clock.advance(std::time::Duration::from_hours(1));
     bob.get(&hierarchy(&root, &format!("?from={token}"))).await.is_error(400, "M_INVALID_PARAM");
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{Server, User};
 use crate::{L, SLOT, look, short_lived, sweep};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// What a user reads of a room, newest first.
 async fn texts(user: &User<'_>, room: &str) -> Vec<String> {
@@ -49,9 +49,9 @@ async fn a_clock_set_back_brings_nothing_back() {
     let ada = again(&server, &user);
     assert_eq!(texts(&ada, &room).await, ["after"], "over a restart too");
     // What came after the clock was set back lives L as ever, though the system's clock says yesterday.
-    server.clock.advance(L - Duration::from_secs(60));
+    server.clock.advance(L.checked_sub(Duration::from_mins(1)).unwrap());
     assert_eq!(texts(&ada, &room).await, ["after"]);
-    server.clock.advance(Duration::from_secs(60));
+    server.clock.advance(Duration::from_mins(1));
     assert_eq!(texts(&ada, &room).await, Vec::<String>::new());
     server.clock.advance(SLOT);
     sweep(&server).await;
@@ -121,7 +121,7 @@ async fn a_kill_between_the_steps_of_an_expiry_loses_nothing_and_keeps_nothing()
     ada.send(&room, "the old one").await;
     server.clock.advance(SLOT * 3);
     ada.send(&room, "the young one").await;
-    server.clock.advance(L - SLOT * 2);
+    server.clock.advance(L.checked_sub(SLOT * 2).unwrap());
     let user = kept(&ada);
     let sealer = server.app.journal.sealer().clone();
     let now = server.clock.now();
@@ -192,7 +192,7 @@ async fn a_room_may_keep_things_for_less_and_never_for_longer() {
     server.clock.advance(Duration::from_millis(1));
     assert_eq!(texts(&ada, &room).await, ["for an hour"], "what was said before keeps its time");
     // Its key lives a quarter of L: fifteen minutes.
-    server.clock.advance(Duration::from_secs(300) + SLOT);
+    server.clock.advance(Duration::from_mins(5) + SLOT);
     sweep(&server).await;
     let report = look(&server, What::Text("for ten minutes".to_owned()), &[]);
     assert!(report.gone, "{report:?}");

@@ -24,10 +24,10 @@ use homeserver::workers::{backups, erasure, expiry};
 use support::Server;
 
 /// L in these tests.
-pub const L: Duration = Duration::from_secs(3_600);
+pub const L: Duration = Duration::from_hours(1);
 
 /// The length of a slot in these tests.
-pub const SLOT: Duration = Duration::from_secs(60);
+pub const SLOT: Duration = Duration::from_mins(1);
 
 /// As much longer do keys of messages live.
 pub const ROTATION: Duration = Duration::from_millis(engine::MEGOLM_ROTATION_MS);
@@ -39,6 +39,7 @@ pub fn short_lived(config: &mut Config) {
 }
 
 /// Looks for `what` in every file of the server's data folder and of backups.
+#[must_use]
 pub fn look(server: &Server, what: What, backups: &[PathBuf]) -> Report {
     let places = Places { data: server.data(), media: server.app.media.clone(), backups: backups.to_vec() };
     prove::prove(&server.app.journal, &what, &places, &|_| ()).expect("reads")

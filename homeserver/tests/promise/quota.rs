@@ -83,7 +83,7 @@ async fn the_day_is_a_day_however_short_files_live() {
     crate::sweep(&server).await;
     assert_eq!(files_below(&server.data().join("media")).len(), 0, "the files are gone");
     ada.upload("f", "text/plain", vec![7]).await.is_error(403, "M_USER_LIMIT_EXCEEDED");
-    server.clock.advance(Duration::from_secs(86_400));
+    server.clock.advance(Duration::from_hours(24));
     ada.upload("f", "text/plain", vec![7; 200_000]).await.ok();
 }
 
@@ -98,6 +98,6 @@ async fn a_reserved_id_takes_the_same_bytes() {
     let path = format!("/_matrix/media/v3/upload/{}", &created["content_uri"].as_str().expect("a URI")[6..]);
     let put = || answer(ada.request(reqwest::Method::PUT, &path).body("late"));
     put().await.is_error(403, "M_USER_LIMIT_EXCEEDED");
-    server.clock.advance(Duration::from_secs(86_400 - 60));
+    server.clock.advance(Duration::from_mins(1439));
     put().await.is_error(403, "M_USER_LIMIT_EXCEEDED");
 }

@@ -90,7 +90,7 @@ async fn a_file_leaves_the_bucket_after_its_slot_and_an_avatar_stays() {
     let profile = format!("/_matrix/client/v3/profile/{}/avatar_url", ada.user_id);
     ada.put(&profile, json!({ "avatar_url": avatar })).await.ok();
 
-    server.clock.advance(L - Duration::from_millis(1));
+    server.clock.advance(L.checked_sub(Duration::from_millis(1)).unwrap());
     expiry::sweep(&server.app).await.expect("sweeps");
     assert_eq!(ada.download(&file).await.status(), 200, "not a moment before");
     server.clock.advance(Duration::from_millis(1));

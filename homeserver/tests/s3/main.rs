@@ -17,10 +17,10 @@ use service::Bucket;
 use support::{Server, User};
 
 /// L in these tests.
-const L: Duration = Duration::from_secs(3_600);
+const L: Duration = Duration::from_hours(1);
 
 /// The length of a slot in these tests.
-const SLOT: Duration = Duration::from_secs(60);
+const SLOT: Duration = Duration::from_mins(1);
 
 /// A server with its files in `bucket`.
 async fn server(bucket: &Bucket, change: impl FnOnce(&mut Config)) -> Server {

@@ -247,10 +247,10 @@ impl User<'_> {
 
 /// Waits until `condition` holds; fails after a minute. For what happens beside the test: no event tells of it.
 pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Clock::system().deadline(Duration::from_secs(60));
+    let deadline = Clock::system().deadline(Duration::from_mins(1));
     let stopwatch = Clock::system().stopwatch();
     while !condition().await {
-        assert!(stopwatch.elapsed() < Duration::from_secs(60), "{what}");
+        assert!(stopwatch.elapsed() < Duration::from_mins(1), "{what}");
         tokio::time::sleep_until(deadline.min(Clock::system().deadline(Duration::from_millis(20)))).await;
     }
 }

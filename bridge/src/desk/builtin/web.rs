@@ -38,7 +38,7 @@ const ANSWER_CHARS_MAX: usize = 10_000;
 /// The largest request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a wrong password keeps the next attempt waiting: guessing is one at a time.
-const WRONG_PASSWORD_PAUSE: Duration = Duration::from_millis(1000);
+const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(1);
 /// An open page says this often that it is there, and its agent counts as there.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 const COOKIE_NAME: &str = "vestibule_desk";
@@ -215,12 +215,11 @@ async fn answer(
         let detail = format!("An answer has between 1 and {ANSWER_CHARS_MAX} characters.");
         return Ok(problem(StatusCode::UNPROCESSABLE_ENTITY, &detail));
     }
-    Ok(match page.desk.answer(id, Answer { key: new.key, agent: agent.name, text }).await? {
-        true => {
-            page.desk.agent_types(id, false);
-            StatusCode::NO_CONTENT.into_response()
-        }
-        false => problem(StatusCode::CONFLICT, "This chat has ended."),
+    Ok(if page.desk.answer(id, Answer { key: new.key, agent: agent.name, text }).await? {
+        page.desk.agent_types(id, false);
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        problem(StatusCode::CONFLICT, "This chat has ended.")
     })
 }
 
@@ -241,9 +240,10 @@ async fn typing(State(page): State<DeskPage>, _: Agent, Path(id): Path<i64>, Jso
 }
 
 async fn close(State(page): State<DeskPage>, agent: Agent, Path(id): Path<i64>) -> Result<Response, Broken> {
-    Ok(match page.desk.end(id, agent.name).await? {
-        true => StatusCode::NO_CONTENT.into_response(),
-        false => problem(StatusCode::NOT_FOUND, "There is no such chat."),
+    Ok(if page.desk.end(id, agent.name).await? {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        problem(StatusCode::NOT_FOUND, "There is no such chat.")
     })
 }
 

@@ -161,7 +161,7 @@ fn a_key_goes_when_its_last_ciphertext_has_expired() {
     };
     let left = || {
         let keys = world.read(|cx| backup::get_keys(cx, &alice.user_id, "1", &Selection::All)).expect("keys");
-        keys.into_values().flat_map(|sessions| sessions.into_keys()).collect::<Vec<_>>()
+        keys.into_values().flat_map(std::collections::BTreeMap::into_keys).collect::<Vec<_>>()
     };
     world.advance(LIFETIME_MS - 1);
     expire();

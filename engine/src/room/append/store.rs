@@ -166,7 +166,7 @@ impl RoomDraft<'_, '_> {
         let cx = self.cx();
         let invalid = || Reject::bad_json("this is not a valid member event");
         let user_id: OwnedUserId =
-            pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok()).ok_or_else(invalid)?.to_owned();
+            pdu.state_key.as_deref().and_then(|key| UserId::parse(key).ok()).ok_or_else(invalid)?.clone();
         let content: MemberContent = pdu.content_as().ok_or_else(invalid)?;
         let user = cx.user(&user_id);
         let member = MemberRow {

@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
             let row = tables::MEMBERS.get(cx.view, &(cx.room(room_id), cx.user(&user_id)))?;
             let (displayname, avatar_url) =
                 row.map(|row| (row.value.display_name, row.value.avatar_url)).unwrap_or_default();
-            facts.heroes.get_or_insert_default().push(Hero { user_id, displayname, avatar_url });
+            facts.heroes.get_or_insert_default().push(Hero { avatar_url, displayname, user_id });
         }
         if self.ask.request.counts && facts.membership == MembershipState::Join {
             facts.unread = receipts::unread(cx, self.ask.user_id, room_id)?.total();

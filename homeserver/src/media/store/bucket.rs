@@ -61,6 +61,7 @@ impl Bucket {
     }
 
     /// The bytes of an object of this many, fetched as they are read.
+    #[must_use]
     pub fn read<'a>(&'a self, object: &'a Path, size: u64) -> impl Read + 'a {
         BufReader::with_capacity(FETCH_BYTES, Fetch { bucket: self, object, size, at: 0 })
     }

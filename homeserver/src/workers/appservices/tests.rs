@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::start;
 
 /// Longer than any machine needs; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Service {
     app: App,
