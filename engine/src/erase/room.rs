@@ -157,13 +157,14 @@ fn close(eraser: &mut Eraser<'_>, room_id: &RoomId, version: &RoomVersionId) -> 
             return Ok(false);
         }
         let user = cx.user(&member.user_id);
+        // First what may take several steps: then they are told once, in the step that takes them off the list.
+        if !clear_of(eraser, room_id, &member.user_id)? {
+            return Ok(false);
+        }
         // Whoever was erased meanwhile is told nothing any more.
         if is_present(&member.membership) && tables::USERS.exists(cx.view, &(user,))? {
             let room = room::Room::of_version(&cx, room_id, version)?;
             tell(&mut eraser.draft, room, std::slice::from_ref(&member), None)?;
-        }
-        if !clear_of(eraser, room_id, &member.user_id)? {
-            return Ok(false);
         }
         close_to(&mut eraser.draft, room_id, &member)?;
         unpair(&mut eraser.draft, user, room_id)?;

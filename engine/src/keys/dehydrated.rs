@@ -2,8 +2,9 @@
 //! none open (MSC3814, `org.matrix.msc3814.v1`).
 //!
 //! A participant's dehydrated device is pinned: its user's clients cannot replace or delete it, so that every page load,
-//! tab and browser reads what it received (B2). A host's is replaced once nothing in it can be read any more: until then the room
-//! keys it received may be nowhere else, since a page that took them out may have ended before it put them into a key backup.
+//! tab and browser reads what it received (B2). A host's clients replace theirs once nothing in it can be read any more: until then
+//! the room keys it received may be nowhere else, since a page that took them out may have ended before it put them into a key backup.
+//! To delete it is the owner's own choice.
 
 use std::collections::BTreeMap;
 
@@ -121,7 +122,7 @@ fn check_not_pinned(cx: &Cx<'_>, user_id: &UserId) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A host's device stays while it holds messages, which is L and a rotation at most. One that a former identity signed goes: nobody
+/// A host's device stays while it holds messages: as long as those are kept, which is a rotation longer than both accounts' text. One that a former identity signed goes: nobody
 /// sends to it any more.
 fn check_emptied(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId) -> Result<(), Stop> {
     let user = tables::USERS.get(cx.view, &(cx.user(user_id),))?;

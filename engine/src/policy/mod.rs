@@ -166,8 +166,9 @@ pub fn may_send(cx: &Cx<'_>, user: &UserId, room_id: &RoomId) -> Result<(), Stop
 pub fn may_redact(cx: &Cx<'_>, user: &UserId, sender: &UserId, room_id: &RoomId) -> Result<(), Stop> {
     let redacting = if user == sender { standing(cx, user)? } else { acting(cx, user)? };
     match silence(cx, user, &redacting, room_id)? {
-        None | Some(Silence::SessionEnded) => Ok(()),
-        Some(Silence::ChatOff) => Err(chat_is_off().into()),
+        None => Ok(()),
+        Some(Silence::SessionEnded) if user == sender => Ok(()),
+        Some(silence) => Err(Reject::from(silence).into()),
     }
 }
 
@@ -327,7 +328,7 @@ fn check_pair(one: &Standing, other: &Standing) -> Result<(), Reject> {
     }
 }
 
-/// Checks a newcomer against everyone in the room, and answers who that is (without support and without plain users).
+/// Checks a newcomer against everyone in the room, and answers who that is (support too; without plain users, and for one of those without support).
 fn check_against_members(cx: &Cx<'_>, room_id: &RoomId, user: &UserId, entering: &Standing) -> Result<Vec<Standing>, Stop> {
     let mut together = Vec::new();
     for row in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {

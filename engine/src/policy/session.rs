@@ -62,7 +62,7 @@ pub(super) fn silence(
     if sending.chat_enabled() && !matches!(sending, Standing::Host { .. }) {
         return Ok(None);
     }
-    let (mut silence, mut support) = (None, false);
+    let (mut off, mut over, mut support) = (false, false, false);
     for row in tables::MEMBERS.scan(cx.view, &(cx.room(room_id),)) {
         let member = row?.1.value;
         let present = matches!(member.membership, MembershipState::Join | MembershipState::Invite);
@@ -78,14 +78,19 @@ pub(super) fn silence(
         }
         let other = standing(cx, &member.user_id)?;
         if other.has_ended(cx) {
-            silence = Some(Silence::SessionEnded);
+            over = true;
         } else if other.chat_enabled() {
             return Ok(None);
         } else {
-            silence = silence.or(Some(Silence::ChatOff));
+            off = true;
         }
     }
-    Ok(silence.filter(|silence| !support || *silence == Silence::ChatOff))
+    // With support there, somebody still reads what is written when a session is over; the switch is about support's rooms too.
+    Ok(match (off, over && !support) {
+        (_, true) => Some(Silence::SessionEnded),
+        (true, _) => Some(Silence::ChatOff),
+        _ => None,
+    })
 }
 
 /// Checks that a host asks nobody in whose session is over, nor anybody into a room of `members`, the host among them, in which

@@ -248,6 +248,8 @@ fn a_host_writes_to_nobody_whose_session_is_over() {
         assert!(world.read(|cx| may_create_room(cx, &id("support"), &[id("paul")])).is_ok(), "support is as it was");
         let own = world.read(|cx| may_redact(cx, &id("ada"), &id("ada"), &pair));
         assert!(own.is_ok(), "what one has said one may take back: {own:?}");
+        let theirs = world.read(|cx| may_redact(cx, &id("ada"), &id("pat"), &pair));
+        assert!(theirs.is_err(), "what others have said one may not");
     }
     // Where support has gone, too, nobody is left.
     member(&world, "support", "support", &with_support, Leave).expect("left");

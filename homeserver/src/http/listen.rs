@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -18,7 +19,8 @@ use crate::app::App;
 use crate::http::router::Peer;
 use crate::http::tls::Tls;
 
-/// How long the first byte of a connection may take, and the headers of a request: an idle connection is closed after it.
+/// How long the first request of a connection may take, and the headers of each. An HTTP/1.1 connection that is idle is closed after it;
+/// one of HTTP/2 is asked whether its client is still there.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(75);
 
 /// Bytes of the headers of one request.
@@ -65,7 +67,11 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, tls: Option<Tls>, rou
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX);
-    http.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(64 * 1024);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIME_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(64 * 1024);
     let connector = Arc::new(Connector { http1: http.clone().http1_only(), http, tls, router, app: app.clone() });
 
     let accept_all = listeners.iter().map(|listener| accept(&connector, listener, &graceful, &connections));
@@ -127,13 +133,24 @@ impl Connector {
         let Some((stream, is_http1)) = begun else { return };
         let http = if is_http1 { &self.http1 } else { &self.http };
         let router = self.router.clone();
+        let asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&asked);
         let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Peer(peer.ip()));
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
         let connection = http.serve_connection(TokioIo::new(stream), service);
-        // A connection that breaks is the client's affair.
-        let _: Result<(), _> = watcher.watch(connection).await;
+        let mut served = std::pin::pin!(watcher.watch(connection));
+        // The library waits for ever for the rest of an HTTP/2 preface, and for the first request after it.
+        tokio::select! {
+            // A connection that breaks is the client's affair.
+            _ = &mut served => return,
+            () = tokio::time::sleep(HEADER_TIME_MAX) => {}
+        }
+        if asked.load(Ordering::Relaxed) {
+            let _: Result<(), _> = served.await;
+        }
     }
 
     /// The connection, and whether it is certainly HTTP/1.1; `None` for a client that does not begin.

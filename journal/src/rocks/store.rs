@@ -101,6 +101,7 @@ impl Store {
         store.adopt_lifetimes(options.now)?;
         let buckets = ids.into_iter().map(|id| store.read_bucket(id)).collect::<Result<_, _>>()?;
         store.set_buckets(newest_first(buckets));
+        store.note_destroyed(options.now);
         let head = store.head()?;
         Ok((store, head))
     }
@@ -119,6 +120,17 @@ impl Store {
 
     pub(super) fn destroyed(&self) -> MutexGuard<'_, BTreeSet<Epoch>> {
         self.destroyed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the epochs of the buckets found whose key is destroyed already: the process that did so may have ended before it rewrote
+    /// the files.
+    fn note_destroyed(&self, now: Timestamp) {
+        let (keyring, classes) = (self.sealer.keyring(), self.sealer.classes());
+        let buckets: Vec<_> = self.buckets().iter().map(|bucket| bucket.id).collect();
+        let slots = buckets.iter().flat_map(|id| (0..id.slots).map(|slot| (id.class, id.first_slot.saturating_add(slot))));
+        let epochs = slots.map(|(class, slot)| Epoch { class, slot });
+        let destroyed = epochs.filter(|epoch| classes.ends_at(*epoch) <= now && keyring.existing(*epoch).is_none());
+        self.destroyed().extend(destroyed);
     }
 
     pub(super) fn family(&self, name: &str) -> Result<Arc<BoundColumnFamily<'_>>, StoreError> {

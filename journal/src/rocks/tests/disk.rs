@@ -123,6 +123,26 @@ fn a_bucket_that_lives_on_is_rewritten_after_the_scrub_too() {
 }
 
 #[test]
+fn files_of_keys_that_an_earlier_process_destroyed_are_rewritten() {
+    let data = Data::new();
+    let journal = data.open();
+    let old = write_note(&journal, NOW, 0, VALUE);
+    let kept = write_note(&journal, NOW.plus_ms(10 * MINUTE), 1, VALUE);
+    let end = NOW.plus_ms(24 * HOUR + 10 * MINUTE);
+    assert_eq!(journal.destroy_keys(end).unwrap(), 1);
+    journal.close().unwrap();
+    drop(journal);
+    assert_eq!(data.files_with(&old).len(), 1);
+
+    let journal = data.open_with(Options { now: end, ..small() });
+    let expected = ExpiryReport { epochs_destroyed: 1, buckets_rewritten: 1, ..ExpiryReport::default() };
+    assert_eq!(journal.expire(end).unwrap(), expected);
+    assert_eq!(data.files_with(&old), BTreeSet::new());
+    assert_eq!(data.files_with(&kept).len(), 1);
+    assert!(journal.expire(end).unwrap().is_idle());
+}
+
+#[test]
 fn a_reader_in_the_way_only_delays() {
     let data = Data::new();
     let journal = data.open();
