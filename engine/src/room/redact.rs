@@ -129,7 +129,7 @@ fn apply(room: &mut RoomDraft<'_, '_>, stored: StoredEvent, redaction: Option<Pd
     }
     // An event that only the current state still holds has no place in the timeline any more.
     if stored.expires != journal::Timestamp::NEVER {
-        let row = TimelineRow { pdu: redacted, redacted_because: redaction, replaces: None, ..stored.row };
+        let row = TimelineRow { pdu: redacted, redacted_because: redaction.map(Box::new), replaces: None, ..stored.row };
         tables::TIMELINE.delete(&mut room.draft.batch, &(name, stamp));
         tables::TIMELINE.put(&mut room.draft.batch, &(name, stamp), &row, cx.class_until(stored.expires), stored.expires);
     }
@@ -154,7 +154,7 @@ fn redact_replaced(room: &mut RoomDraft<'_, '_>, original: &Pdu, redacted: &Pdu,
     if let Some(row) = tables::TIMELINE.get(cx.view, &successor)?
         && row.value.replaces.as_ref().is_some_and(|before| before.event_id == original.event_id)
     {
-        let after = TimelineRow { replaces: Some(redacted.clone()), ..row.value };
+        let after = TimelineRow { replaces: Some(Box::new(redacted.clone())), ..row.value };
         tables::TIMELINE.delete(&mut room.draft.batch, &successor);
         tables::TIMELINE.put(&mut room.draft.batch, &successor, &after, cx.class_until(row.expires), row.expires);
     }

@@ -122,10 +122,10 @@ pub struct TimelineRow {
     pub transaction: Option<SentBy>,
     /// The redaction, in client form, if the event has been redacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub redacted_because: Option<Pdu>,
+    pub redacted_because: Option<Box<Pdu>>,
     /// What a state event replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<Pdu>,
+    pub replaces: Option<Box<Pdu>>,
     /// When it was received.
     pub received: Timestamp,
     /// When it ends, if that is not L after it was received: clients are told.

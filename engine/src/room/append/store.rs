@@ -56,7 +56,7 @@ impl RoomDraft<'_, '_> {
         let row = TimelineRow {
             transaction,
             redacted_because: None,
-            replaces: replaced.as_ref().map(|known| (*known.pdu).clone()),
+            replaces: replaced.as_ref().map(|known| Box::new((*known.pdu).clone())),
             received: cx.now(),
             ends: Some(expires).filter(|ends| *ends != cx.text_expiry()),
             pdu,
