@@ -1,11 +1,11 @@
 //! The moments at which unread events expire (D7): counts fall by themselves then, and whoever they fall for is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use journal::{Name, ReadError, Stamp, Timestamp};
-use ruma::{OwnedEventId, OwnedUserId, UserId, events::room::member::MembershipState};
+use ruma::{OwnedEventId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 
-use super::read_up_to;
+use super::{Read, read_up_to};
 use crate::{
     Cx, Decided, Draft, OUTBOX_MARGIN_MS,
     changes::Change,
@@ -64,6 +64,13 @@ pub fn next_end(cx: &Cx<'_>, from: Timestamp) -> Result<Option<Timestamp>, ReadE
     Ok(first.map(|((at, _, _), _)| Timestamp::from_ms(at)))
 }
 
+/// What the user has read in the room; `None` for one who is neither in it nor invited.
+fn read_if_present(cx: &Cx<'_>, user_id: &UserId, room_id: &RoomId) -> Result<Option<Read>, ReadError> {
+    let row = tables::MEMBERSHIPS.get(cx.view, &(cx.user(user_id), cx.room(room_id)))?;
+    let present = row.is_some_and(|row| matches!(row.value.membership, MembershipState::Join | MembershipState::Invite));
+    present.then(|| read_up_to(cx, user_id, room_id)).transpose()
+}
+
 /// Tells those whose unread counts have fallen because events expired: their `/sync` by the change index, their push gateways
 /// by a row. `limit` events at most that ended at `from` or later; answers how many there were, and the last one's end.
 ///
@@ -72,6 +79,7 @@ pub fn next_end(cx: &Cx<'_>, from: Timestamp) -> Result<Option<Timestamp>, ReadE
 pub fn tell_ends(cx: &Cx<'_>, from: Timestamp, limit: usize) -> Decided<(usize, Timestamp)> {
     let mut draft = Draft::new(*cx);
     let (mut ended, mut last, mut fell) = (0, from, BTreeSet::new());
+    let mut readers = BTreeMap::new();
     for found in ends_from(cx, from).take(limit) {
         let (key, row) = found?;
         let (at, room, stamp) = key;
@@ -81,9 +89,11 @@ pub fn tell_ends(cx: &Cx<'_>, from: Timestamp, limit: usize) -> Decided<(usize, 
         (ended, last) = (ended + 1, Timestamp::from_ms(at));
         let UnreadEndRow { room_id, thread, users } = row.value;
         for user_id in users {
-            let membership = tables::MEMBERSHIPS.get(cx.view, &(cx.user(&user_id), room))?.map(|row| row.value.membership);
-            let present = matches!(membership, Some(MembershipState::Join | MembershipState::Invite));
-            if present && !read_up_to(cx, &user_id, &room_id)?.covers(thread.as_deref(), stamp) {
+            let read = match readers.entry((cx.user(&user_id), room)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(read_if_present(cx, &user_id, &room_id)?),
+            };
+            if read.as_ref().is_some_and(|read| !read.covers(thread.as_deref(), stamp)) {
                 draft.tell(&user_id, Change::Receipts { room_id: room_id.clone() });
                 fell.insert(user_id);
             }

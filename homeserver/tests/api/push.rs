@@ -8,7 +8,6 @@ use axum::routing::post;
 use axum::{Json, Router};
 use homeserver::workers;
 use http::StatusCode;
-use journal::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -204,7 +203,7 @@ async fn a_pusher_goes_with_its_device_and_counts_fall_when_events_expire() {
     let since = bob.get("/_matrix/client/v3/sync").await.ok()["next_batch"].as_str().expect("a token").to_owned();
 
     server.clock.advance(Duration::from_millis(server.app.server.retention_ms));
-    workers::counts::tell_due(&server.app, &mut Timestamp::from_ms(0)).await.expect("told");
+    workers::counts::tell_due(&server.app, &mut workers::counts::Progress::default()).await.expect("told");
     let told = gateway.next().await;
     assert_eq!((&told["counts"], told.get("event_id")), (&json!({ "unread": 0 }), None));
     let news = bob.get(&format!("/_matrix/client/v3/sync?since={since}&timeout=30000")).await.ok();

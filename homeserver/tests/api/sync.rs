@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use homeserver::workers;
 use http::Method;
-use journal::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Server, User, answer, eventually};
@@ -105,7 +104,7 @@ async fn what_expires_unread_wakes_a_waiting_sync() {
     assert_eq!(sliding["rooms"][&room_id]["notification_count"], json!(2), "the invitation and the message");
     let expires = async {
         server.clock.advance(Duration::from_mins(2));
-        workers::counts::tell_due(&server.app, &mut Timestamp::from_ms(0)).await.expect("told");
+        workers::counts::tell_due(&server.app, &mut workers::counts::Progress::default()).await.expect("told");
     };
     let answer = woken_by(&server, &bob, &since, expires).await.ok();
     let room = &answer["rooms"]["join"][&room_id];

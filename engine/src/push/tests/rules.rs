@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use journal::ReadError;
 use ruma::push::{AnyPushRuleRef, Ruleset};
 use serde_json::{Value, json};
 
