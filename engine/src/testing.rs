@@ -205,7 +205,7 @@ pub fn keep_text(world: &World, text_retention: Option<u64>) -> Result<Option<u6
         upload_per_day: None,
         text_retention,
     };
-    Ok(world.run(|cx| put_organization_account(cx, &command))?.0.text_retention)
+    Ok(world.run(|cx| put_organization_account(cx, &command))?.text_retention)
 }
 
 /// The command to send an event.

@@ -8,6 +8,7 @@ pub mod delayed;
 mod due;
 pub mod erasure;
 pub mod expiry;
+pub mod names;
 pub mod push;
 pub mod sessions;
 pub mod webhooks;
@@ -23,6 +24,7 @@ pub fn start(app: &App) {
     app.tasks.spawn(delayed::run(app.clone()));
     app.tasks.spawn(erasure::run(app.clone()));
     app.tasks.spawn(expiry::run(app.clone()));
+    app.tasks.spawn(names::run(app.clone()));
     app.tasks.spawn(push::run(app.clone()));
     app.tasks.spawn(sessions::run(app.clone()));
     app.tasks.spawn(webhooks::run(app.clone()));

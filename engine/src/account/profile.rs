@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{Directory, rooms};
 use crate::{
-    Cx, Decided, Draft, Reject, Stop, media, policy,
-    tables::{self, ProfileRow},
+    Cx, Decided, Decision, Draft, Reject, Stop, media, policy,
+    tables::{self, ProfileRow, RoomsToTellRow},
 };
 
 /// Bytes of a whole profile ([spec v1.19, § Profiles](https://spec.matrix.org/v1.19/client-server-api/#profiles)).
@@ -74,11 +74,11 @@ pub struct SetField {
 }
 
 /// Changes a field. A new name or avatar goes into the member events of the rooms the user is in, the first
-/// hundred of them in this batch; the answer says where [`continue_rooms`] goes on.
+/// hundred of them in this batch; [`continue_rooms`] goes on with the others.
 ///
 /// # Errors
 /// `M_FORBIDDEN` for provisioned users (their platform names them), `M_TOO_LARGE`, `M_BAD_JSON`, `M_INVALID_PARAM`.
-pub fn set_field(cx: &Cx<'_>, command: &SetField) -> Decided<Option<Name>> {
+pub fn set_field(cx: &Cx<'_>, command: &SetField) -> Decided<()> {
     let in_rooms = matches!(command.field.as_str(), DISPLAY_NAME | AVATAR_URL);
     policy::may_change_profile(cx, &command.user_id, command.field == DISPLAY_NAME)?;
     let name = (cx.user(&command.user_id),);
@@ -87,42 +87,70 @@ pub fn set_field(cx: &Cx<'_>, command: &SetField) -> Decided<Option<Name>> {
     apply(&mut profile, &command.field, command.value.clone())?;
     let mut draft = Draft::new(*cx);
     if profile == row.value {
-        return Ok(draft.commit(None));
+        return Ok(draft.commit(()));
     }
     tables::PROFILES.require(&mut draft.batch, &name, Some(row.version));
     tables::PROFILES.put(&mut draft.batch, &name, &profile);
     list(&mut draft, &command.user_id, Some(&row.value), Some(&profile))?;
     let pictures = [&row.value, &profile].map(|profile| profile.avatar_url.as_ref().map(|url| url.as_str()));
     media::picture_changed(&mut draft, name.0, &command.user_id, pictures[0], pictures[1])?;
-    let next = if in_rooms { rooms::propagate(&mut draft, &command.user_id, &profile, None)? } else { None };
-    Ok(draft.commit(next))
+    if in_rooms {
+        tell_rooms(&mut draft, &command.user_id, &profile, None)?;
+    }
+    Ok(draft.commit(()))
 }
 
-/// Goes on writing the name and avatar into member events, after the room `after`. Answers where to go on, `None` at the end.
+/// Drafts member events with the user's name and avatar, after the room `after`, and notes where to go on.
+fn tell_rooms(draft: &mut Draft<'_>, user_id: &UserId, profile: &ProfileRow, after: Option<Name>) -> Result<(), Stop> {
+    let cx = draft.cx();
+    let key = (cx.user(user_id),);
+    let known = tables::ROOMS_TO_TELL.get(cx.view, &key)?;
+    tables::ROOMS_TO_TELL.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
+    match rooms::propagate(draft, user_id, profile, after)? {
+        Some(after) => {
+            let row = RoomsToTellRow { user_id: user_id.to_owned(), after };
+            tables::ROOMS_TO_TELL.put(&mut draft.batch, &key, &row);
+        }
+        None if known.is_some() => tables::ROOMS_TO_TELL.delete(&mut draft.batch, &key),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Whose rooms have not all heard of a new name or avatar: after a change in more rooms than fit into a batch, until
+/// [`continue_rooms`] has come to their end.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn users_to_tell_of(cx: &Cx<'_>) -> Result<Vec<OwnedUserId>, ReadError> {
+    tables::ROOMS_TO_TELL.scan(cx.view, &()).map(|found| Ok(found?.1.value.user_id)).collect()
+}
+
+/// Goes on writing the user's name and avatar into member events. Answers whether there was anything to do.
 ///
 /// # Errors
 /// [`Stop::Read`].
-pub fn continue_rooms(cx: &Cx<'_>, user_id: &UserId, after: Name) -> Decided<Option<Name>> {
+pub fn continue_rooms(cx: &Cx<'_>, user_id: &UserId) -> Decided<bool> {
+    let Some(row) = tables::ROOMS_TO_TELL.get(cx.view, &(cx.user(user_id),))? else { return Ok(Decision::Done(false)) };
     let mut draft = Draft::new(*cx);
-    let profile = member_profile(cx, user_id)?;
-    let next = rooms::propagate(&mut draft, user_id, &profile, Some(after))?;
-    Ok(draft.commit(next))
+    tell_rooms(&mut draft, user_id, &member_profile(cx, user_id)?, Some(row.value.after))?;
+    Ok(draft.commit(true))
 }
 
-/// Drafts a new name for a user whom the platform names. Answers where [`continue_rooms`] goes on.
-pub(crate) fn rename(draft: &mut Draft<'_>, user_id: &UserId, display_name: &str) -> Result<Option<Name>, Stop> {
+/// Drafts a new name for a user whom the platform names; [`continue_rooms`] tells the rooms that this batch has no place for.
+pub(crate) fn rename(draft: &mut Draft<'_>, user_id: &UserId, display_name: &str) -> Result<(), Stop> {
     let cx = draft.cx();
     let name = (cx.user(user_id),);
     let row = tables::PROFILES.get(cx.view, &name)?;
     let mut profile = row.as_ref().map(|row| row.value.clone()).unwrap_or_default();
     if profile.display_name.as_deref() == Some(display_name) {
-        return Ok(None);
+        return Ok(());
     }
     profile.display_name = Some(display_name.to_owned());
     tables::PROFILES.require(&mut draft.batch, &name, row.as_ref().map(|row| row.version));
     tables::PROFILES.put(&mut draft.batch, &name, &profile);
     list(draft, user_id, row.as_ref().map(|row| &row.value), Some(&profile))?;
-    rooms::propagate(draft, user_id, &profile, None)
+    tell_rooms(draft, user_id, &profile, None)
 }
 
 /// Drafts the end of a profile.
@@ -134,6 +162,7 @@ pub(crate) fn delete(draft: &mut Draft<'_>, user_id: &UserId) -> Result<(), Stop
     let before = row.map(|row| row.value).unwrap_or_default();
     media::picture_changed(draft, name, user_id, before.avatar_url.as_ref().map(|url| url.as_str()), None)?;
     tables::PROFILES.delete(&mut draft.batch, &(name,));
+    tables::ROOMS_TO_TELL.delete(&mut draft.batch, &(name,));
     list(draft, user_id, Some(&before), None)?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Hosts, and letting provisioned users in.
 
-use journal::{Name, ReadError};
+use journal::ReadError;
 use ruma::{OwnedUserId, UserId};
 
 use super::{NewUser, check_text, newcomer, organizations};
@@ -33,8 +33,6 @@ pub struct Host {
     pub user_id: OwnedUserId,
     /// Whether they were made now: then, and only then, their recovery key opens something.
     pub made: bool,
-    /// Where [`profile::continue_rooms`] goes on with a new name.
-    pub next: Option<Name>,
 }
 
 /// The host of that id, if there is one.
@@ -67,21 +65,20 @@ pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
         display_name: command.display_name.clone(),
     };
     if known.as_ref().is_some_and(|known| known.value == row) {
-        return Ok(Decision::Done(Host { user_id, made: false, next: None }));
+        return Ok(Decision::Done(Host { user_id, made: false }));
     }
     let accounts = organizations::accounts(cx, cx.name(&command.organization))?;
     let name = organizations::full_name(&row, &accounts);
     tables::HOSTS.require(&mut draft.batch, &key, known.as_ref().map(|row| row.version));
     tables::HOSTS.put(&mut draft.batch, &key, &row);
     tables::HOST_USERS.put(&mut draft.batch, &(cx.user(&user_id),), &row);
-    let mut next = None;
     let made = known.is_none();
     match (known, &command.new_user) {
         (Some(known), _) => {
             if known.value.organization != command.organization {
                 return Err(Reject::invalid_param("a host stays in its organization; put another host").into());
             }
-            next = profile::rename(&mut draft, &user_id, &name)?;
+            profile::rename(&mut draft, &user_id, &name)?;
             // Another account may have chat switched off; the host's own requests wait, and those of the host's participants.
             draft.batch.wake(policy::account_topic(cx, &known.value.organization, &known.value.account));
         }
@@ -93,7 +90,7 @@ pub fn put_host(cx: &Cx<'_>, command: &PutHost) -> Decided<Host> {
         }
         (None, None) => {}
     }
-    Ok(draft.commit(Host { user_id, made, next }))
+    Ok(draft.commit(Host { user_id, made }))
 }
 
 /// Drafts a provisioned user with profile and crypto identity, listed in a directory.

@@ -25,7 +25,8 @@ pub use lists::{
 pub use me::{Inviter, Me, Role, me};
 pub use newcomer::{NewUser, NewcomerRecords};
 pub use organizations::{
-    NamesLeft, PutOrganization, PutOrganizationAccount, continue_hosts, put_organization, put_organization_account,
+    PutOrganization, PutOrganizationAccount, continue_hosts, organizations_to_name, put_organization,
+    put_organization_account,
 };
 pub use platform_keys::{CreatePlatformKey, check_platform_key, create_platform_key, platform_keys, revoke_platform_key};
 pub use removal::{delete_account, delete_host, delete_organization, delete_session};

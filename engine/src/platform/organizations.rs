@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use journal::{Name, ReadError};
-use ruma::OwnedUserId;
 
 use super::check_text;
 use crate::{
@@ -19,15 +18,6 @@ const NAMES_OPS_MAX: usize = 4_000;
 
 /// Before all names.
 pub(super) const FIRST: Name = Name::from_bytes([0; 16]);
-
-/// What is left to be done when hosts are named anew.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NamesLeft {
-    /// Hosts whose rooms have to hear of it still, and after which room [`profile::continue_rooms`] goes on.
-    pub rooms: BTreeMap<OwnedUserId, Name>,
-    /// The organization and its host that [`continue_hosts`] goes on with.
-    pub hosts: Option<(Name, Name)>,
-}
 
 /// `PUT /organizations/{organization}`
 #[derive(Clone, Debug)]
@@ -74,14 +64,11 @@ pub struct PutOrganizationAccount {
 }
 
 /// Makes or changes an account. With its second account an organization becomes an enterprise: from then on the names of all
-/// its hosts are followed by their account's (F2). Answers the account, and who has to be named still or to hear of it.
+/// its hosts are followed by their account's (F2); [`continue_hosts`] names those whom this batch has no place for.
 ///
 /// # Errors
 /// `M_NOT_FOUND` without the organization, `M_INVALID_PARAM` for an empty or long text, or a retention that is not allowed.
-pub fn put_organization_account(
-    cx: &Cx<'_>,
-    command: &PutOrganizationAccount,
-) -> Decided<(OrganizationAccountRow, NamesLeft)> {
+pub fn put_organization_account(cx: &Cx<'_>, command: &PutOrganizationAccount) -> Decided<OrganizationAccountRow> {
     check_text("account", &command.account)?;
     check_text("name", &command.name)?;
     command.text_retention.map_or(Ok(()), |asked_ms| policy::check_text_retention(cx, asked_ms))?;
@@ -100,7 +87,7 @@ pub fn put_organization_account(
         text_retention: command.text_retention.or_else(|| known.as_ref().and_then(|row| row.value.text_retention)),
     };
     if known.as_ref().is_some_and(|known| known.value == row) {
-        return Ok(Decision::Done((row, NamesLeft::default())));
+        return Ok(Decision::Done(row));
     }
     let mut draft = Draft::new(*cx);
     // Two first accounts at once must see each other: each rewrites the organization's row.
@@ -113,47 +100,59 @@ pub fn put_organization_account(
     let count_before = accounts.len();
     let renamed = accounts.insert(row.account.clone(), row.name.clone()).is_some_and(|name| name != command.name);
     let shown = accounts.len() > 1 && (count_before < 2 || renamed);
-    let left = if shown { rename_hosts(&mut draft, organization, &accounts, FIRST)? } else { NamesLeft::default() };
-    Ok(draft.commit((row, left)))
+    if shown {
+        rename_hosts(&mut draft, organization, &accounts, FIRST)?;
+    }
+    Ok(draft.commit(row))
 }
 
-/// Goes on naming an organization's hosts as its accounts are by now, with the host that [`NamesLeft::hosts`] says. Answers what is left.
+/// Organizations whose hosts have not all been named anew yet.
+///
+/// # Errors
+/// [`ReadError`] when the store cannot be read.
+pub fn organizations_to_name(cx: &Cx<'_>) -> Result<Vec<Name>, ReadError> {
+    tables::HOSTS_TO_NAME.scan(cx.view, &()).map(|found| Ok(found?.0.0)).collect()
+}
+
+/// Goes on naming an organization's hosts, as its accounts are by now. Answers whether there was anything to do.
 ///
 /// # Errors
 /// [`Stop::Read`].
-pub fn continue_hosts(cx: &Cx<'_>, (organization, from): (Name, Name)) -> Decided<NamesLeft> {
+pub fn continue_hosts(cx: &Cx<'_>, organization: Name) -> Decided<bool> {
+    let Some(from) = tables::HOSTS_TO_NAME.get(cx.view, &(organization,))? else { return Ok(Decision::Done(false)) };
     let mut draft = Draft::new(*cx);
     // Whoever changes an account meanwhile rewrites this row: then the names are decided again.
     let version = tables::ORGANIZATIONS.get(cx.view, &(organization,))?.map(|row| row.version);
     tables::ORGANIZATIONS.require(&mut draft.batch, &(organization,), version);
-    let left = rename_hosts(&mut draft, organization, &accounts(cx, organization)?, from)?;
-    Ok(draft.commit(left))
+    rename_hosts(&mut draft, organization, &accounts(cx, organization)?, from.value)?;
+    Ok(draft.commit(true))
 }
 
-/// Drafts the names of an organization's hosts, from this one on, as they are with these accounts: a batch's worth.
+/// Drafts the names of an organization's hosts, from this one on, as they are with these accounts: a batch's worth. Notes where to go on.
 pub(super) fn rename_hosts(
     draft: &mut Draft<'_>,
     organization: Name,
     accounts: &BTreeMap<String, String>,
     from: Name,
-) -> Result<NamesLeft, Stop> {
+) -> Result<(), Stop> {
     let cx = draft.cx();
-    let mut left = NamesLeft::default();
+    let known = tables::HOSTS_TO_NAME.get(cx.view, &(organization,))?;
+    tables::HOSTS_TO_NAME.require(&mut draft.batch, &(organization,), known.as_ref().map(|row| row.version));
     let hosts = tables::ORGANIZATION_HOSTS.scan_from(cx.view, &(organization,), &(organization, from));
     for (looked_at, found) in hosts.enumerate() {
         let ((_, user), row) = found?;
         if looked_at > 0 && looked_at + draft.batch.ops().len() >= NAMES_OPS_MAX {
-            left.hosts = Some((organization, user));
-            break;
+            tables::HOSTS_TO_NAME.put(&mut draft.batch, &(organization,), &user);
+            return Ok(());
         }
         let user_id = row.value;
         let Some(host) = tables::HOST_USERS.get(cx.view, &(user,))? else { continue };
-        let name = full_name(&host.value, accounts);
-        if let Some(next) = profile::rename(draft, &user_id, &name)? {
-            left.rooms.insert(user_id, next);
-        }
+        profile::rename(draft, &user_id, &full_name(&host.value, accounts))?;
     }
-    Ok(left)
+    if known.is_some() {
+        tables::HOSTS_TO_NAME.delete(&mut draft.batch, &(organization,));
+    }
+    Ok(())
 }
 
 /// The names of an organization's accounts, by their ids.

@@ -3,10 +3,7 @@
 use journal::ReadError;
 use ruma::{OwnedUserId, UserId};
 
-use super::{
-    lists,
-    organizations::{self, NamesLeft},
-};
+use super::{lists, organizations};
 use crate::{
     Cx, Decided, Draft, Reject, account, erase, policy,
     tables::{self, HostRow, SessionRow},
@@ -30,12 +27,12 @@ pub fn delete_organization(cx: &Cx<'_>, organization: &str) -> Decided<()> {
     Ok(draft.commit(()))
 }
 
-/// Takes an account away that has no hosts. Answers who has to be named anew still or to hear of it: with one account left, names are
-/// no longer followed by it (F2).
+/// Takes an account away that has no hosts. With one account left, names are no longer followed by it (F2):
+/// [`super::continue_hosts`] names those whom this batch has no place for.
 ///
 /// # Errors
 /// `M_NOT_FOUND`; [`Reject::Conflict`] while it has hosts.
-pub fn delete_account(cx: &Cx<'_>, organization: &str, account: &str) -> Decided<NamesLeft> {
+pub fn delete_account(cx: &Cx<'_>, organization: &str, account: &str) -> Decided<()> {
     lists::account(cx, organization, account)?;
     let name = cx.name(organization);
     for found in tables::ORGANIZATION_HOSTS.scan(cx.view, &(name,)) {
@@ -54,12 +51,10 @@ pub fn delete_account(cx: &Cx<'_>, organization: &str, account: &str) -> Decided
     draft.batch.wake(policy::account_topic(cx, organization, account));
     let mut accounts = organizations::accounts(cx, name)?;
     accounts.remove(account);
-    let left = if accounts.len() == 1 {
-        organizations::rename_hosts(&mut draft, name, &accounts, organizations::FIRST)?
-    } else {
-        NamesLeft::default()
-    };
-    Ok(draft.commit(left))
+    if accounts.len() == 1 {
+        organizations::rename_hosts(&mut draft, name, &accounts, organizations::FIRST)?;
+    }
+    Ok(draft.commit(()))
 }
 
 /// Takes a host away whose sessions are over: logged out everywhere, out of all rooms, never let in again. What colleagues have of

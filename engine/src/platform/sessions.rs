@@ -51,8 +51,6 @@ pub struct PutSession {
 pub struct SessionPut {
     /// The participants by the platform's ids: who they are, and whether they were made now.
     pub participants: BTreeMap<String, (OwnedUserId, bool)>,
-    /// Whose rooms have to hear of a new name still, see [`profile::continue_rooms`].
-    pub unfinished: BTreeMap<OwnedUserId, Name>,
 }
 
 /// The participants of a session by the platform's ids.
@@ -171,9 +169,7 @@ fn put_invitee(
     } else {
         let cx = draft.cx();
         let renamed = profile::member_profile(&cx, &user_id)?.display_name.as_deref() != Some(&*invitee.display_name);
-        if let Some(next) = profile::rename(draft, &user_id, &invitee.display_name)? {
-            put.unfinished.insert(user_id, next);
-        }
+        profile::rename(draft, &user_id, &invitee.display_name)?;
         if let Some(known) = known.filter(|known| known.inviter != row.inviter) {
             let name = Some(invitee.display_name.as_str());
             Directory::Invited(known.inviter.clone()).list(draft, &row.user_id, name, None);

@@ -1,6 +1,7 @@
 //! What the platform may do, and what becomes of it.
 
 mod given;
+mod names;
 
 use journal::Timestamp;
 use ruma::{OwnedUserId, UserId, serde::Raw, user_id};
@@ -426,88 +427,4 @@ fn a_message_that_waits_is_told_once_until_they_come() {
     session(&world, "s", "ada", &["pat"]).expect("they are asked back");
     world.say(&ada, &room, "five");
     assert_eq!(waiting().len(), 1, "what waited has expired");
-}
-
-/// Hosts without anything else, as many as an organization can have.
-fn many_hosts(world: &World, organization: &str, account: &str, count: usize) {
-    world
-        .run(|cx| {
-            let mut draft = Draft::new(*cx);
-            for number in 0..count {
-                let user_id = UserId::parse(format!("@many{number}:example.org")).expect("a user id");
-                let row = tables::HostRow {
-                    host: format!("many{number}"),
-                    user_id: user_id.clone(),
-                    organization: organization.to_owned(),
-                    account: account.to_owned(),
-                    display_name: format!("Doctor {number}"),
-                };
-                let user = cx.user(&user_id);
-                tables::HOST_USERS.put(&mut draft.batch, &(user,), &row);
-                tables::ORGANIZATION_HOSTS.put(&mut draft.batch, &(cx.name(organization), user), &user_id);
-            }
-            Ok(draft.commit(()))
-        })
-        .expect("hosts");
-}
-
-/// How many are shown by such a name.
-fn shown(world: &World, pattern: impl Fn(&str) -> bool) -> usize {
-    let profiles = world.read(|cx| tables::PROFILES.scan(cx.view, &()).collect::<Result<Vec<_>, _>>()).expect("reads");
-    profiles.iter().filter(|(_, row)| row.value.display_name.as_deref().is_some_and(&pattern)).count()
-}
-
-fn name_all(world: &World, mut left: NamesLeft) -> usize {
-    let mut batches = 1;
-    while let Some(next) = left.hosts {
-        left = world.run(|cx| continue_hosts(cx, next)).expect("goes on");
-        batches += 1;
-    }
-    batches
-}
-
-#[test]
-fn however_many_hosts_an_organization_has_all_are_named_anew() {
-    const HOSTS: usize = 6_000;
-    let world = World::new();
-    organization(&world, "acme", &[("North", true)]);
-    many_hosts(&world, "acme", "North", HOSTS);
-    let command = PutOrganizationAccount {
-        organization: "acme".to_owned(),
-        account: "South".to_owned(),
-        name: "South Clinic".to_owned(),
-        chat_enabled: None,
-        upload_per_day: None,
-        text_retention: None,
-    };
-    let (_, left) = world.run(|cx| put_organization_account(cx, &command)).expect("a second account");
-    assert!(left.hosts.is_some() && shown(&world, |_| true) < HOSTS, "the first batch is one of several");
-    assert!(name_all(&world, left) > 2);
-    assert_eq!(shown(&world, |name| name.ends_with(" (North Clinic)")), HOSTS);
-    let left = world.run(|cx| delete_account(cx, "acme", "South")).expect("one account is left");
-    name_all(&world, left);
-    assert_eq!(shown(&world, |name| !name.contains('(')), HOSTS);
-}
-
-#[test]
-fn names_that_are_changed_meanwhile_are_the_later_ones() {
-    let world = World::new();
-    organization(&world, "acme", &[("North", true)]);
-    many_hosts(&world, "acme", "North", 3_000);
-    let put = |account: &str, name: &str| {
-        let command = PutOrganizationAccount {
-            organization: "acme".to_owned(),
-            account: account.to_owned(),
-            name: name.to_owned(),
-            chat_enabled: None,
-            upload_per_day: None,
-            text_retention: None,
-        };
-        world.run(|cx| put_organization_account(cx, &command)).expect("an account").1
-    };
-    let earlier = put("South", "South Clinic");
-    let later = put("North", "Upper North");
-    name_all(&world, later);
-    name_all(&world, earlier);
-    assert_eq!(shown(&world, |name| name.ends_with(" (Upper North)")), 3_000);
 }

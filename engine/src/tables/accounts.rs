@@ -45,6 +45,9 @@ pub static ROOM_ACCOUNT_DATA: Table<(Name, Name, Name), RoomAccountDataRow> = Ta
 /// `(user)`: the profile. One per user, 64 KiB at most (MSC4133).
 pub static PROFILES: Table<(Name,), ProfileRow> = Table::lasting(60, "profiles");
 
+/// `(user)`: the room after which the telling of a new name or avatar goes on, while it takes more than one batch.
+pub static ROOMS_TO_TELL: Table<(Name,), RoomsToTellRow> = Table::lasting(231, "rooms_to_tell");
+
 /// `(user, app id and push key)`: where a user wants to be notified. Gone with the device that set it.
 pub static PUSHERS: Table<(Name, Name), PusherRow> = Table::lasting(61, "pushers");
 
@@ -206,6 +209,15 @@ pub struct RoomAccountDataRow {
     pub event_type: String,
     /// The content.
     pub content: Box<RawValue>,
+}
+
+/// Whose rooms have not all been told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomsToTellRow {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// The last room that was told.
+    pub after: Name,
 }
 
 /// A profile ([spec v1.19, Client-Server API § Profiles](https://spec.matrix.org/v1.19/client-server-api/#profiles)).

@@ -39,6 +39,9 @@ pub static PLATFORM_KEYS: Table<(Name,), PlatformKeyRow> = Table::lasting(229, "
 /// `(participant, other)`: the one live room of a participant with the inviter, or with support.
 pub static PAIR_ROOMS: Table<(Name, Name), OwnedRoomId> = Table::lasting(230, "pair_rooms");
 
+/// `(organization)`: the host with whom the naming of its hosts goes on, while it takes more than one batch.
+pub static HOSTS_TO_NAME: Table<(Name,), Name> = Table::lasting(232, "hosts_to_name");
+
 /// A tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationRow {

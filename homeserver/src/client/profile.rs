@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, empty_response, json_response};
-use crate::workers::appservices;
+use crate::workers::{appservices, names};
 
 /// This family's calls. Not by ruma's types: they have no requester for reading, and provisioned users are not shown to all.
 #[must_use]
@@ -72,9 +72,7 @@ async fn set(app: &App, request: &RawRequest, field: String, value: Option<Value
         return Err(ApiError::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", "you can change your own profile only"));
     }
     let command = SetField { user_id, field, value };
-    let mut next = app.run(|cx| profile::set_field(cx, &command)).await?;
-    while let Some(after) = next {
-        next = app.run(|cx| profile::continue_rooms(cx, &command.user_id, after)).await?;
-    }
+    app.run(|cx| profile::set_field(cx, &command)).await?;
+    names::tell_rooms(app, &command.user_id).await?;
     Ok(empty_response())
 }

@@ -13,16 +13,12 @@ mod tenants;
 mod trail;
 mod types;
 
-use std::collections::BTreeMap;
-
 use axum::body::Body;
 use axum::response::Response;
-use engine::account::{Secret, profile};
+use engine::account::Secret;
 use engine::audit::Actor;
-use engine::platform::{self, NamesLeft, PageRequest};
+use engine::platform::{self, PageRequest};
 use http::{HeaderValue, Method, header};
-use journal::Name;
-use ruma::OwnedUserId;
 
 use crate::app::App;
 use crate::http::requester::access_token;
@@ -95,24 +91,4 @@ fn text_response(text: String, content_type: &'static str) -> Response {
 /// Which page is asked for.
 fn page(after: Option<String>, limit: Option<u64>) -> PageRequest {
     PageRequest { after, limit: usize::try_from(limit.unwrap_or(PAGE)).unwrap_or(usize::MAX) }
-}
-
-/// Goes on telling rooms of new names until all know.
-async fn tell_rooms(app: &App, unfinished: BTreeMap<OwnedUserId, Name>) -> Result<(), ApiError> {
-    for (user_id, after) in unfinished {
-        let mut next = Some(after);
-        while let Some(after) = next {
-            next = app.run(|cx| profile::continue_rooms(cx, &user_id, after)).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Goes on naming an organization's hosts until all are named and all their rooms know.
-async fn name_hosts(app: &App, mut left: NamesLeft) -> Result<(), ApiError> {
-    loop {
-        tell_rooms(app, left.rooms).await?;
-        let Some(next) = left.hosts else { return Ok(()) };
-        left = app.run(|cx| platform::continue_hosts(cx, next)).await?;
-    }
 }

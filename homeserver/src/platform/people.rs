@@ -1,27 +1,24 @@
 //! Hosts, sessions with their participants, and letting them in.
 
-use std::collections::BTreeMap;
-
 use engine::account::Secret;
 use engine::platform::{self, Invitee as NewInvitee, ListedSession, PutHost, PutSession};
 use engine::tables::{HostRow, Scope};
 use engine::{Cx, Reject, Stop, erase};
 use http::Method;
 use identity::Role;
-use journal::{Name, Timestamp};
-use ruma::OwnedUserId;
+use journal::Timestamp;
 
 use super::calls::{Call, Calls, Declared};
 use super::newcomers::{self, Newcomers};
+use super::page;
 use super::schema::Handed;
 use super::types::{
     Host, HostBody, Hosts, HostsQuery, Invitee, InviteeBody, LoginToken, LoginTokenBody, Nothing, Session, SessionBody,
     SessionItem, Sessions, SessionsQuery,
 };
-use super::{page, tell_rooms};
 use crate::app::App;
 use crate::http::ApiError;
-use crate::workers::erasure;
+use crate::workers::{erasure, names};
 
 /// Sessions of a host that is deleted, ended together.
 const SESSIONS_TOGETHER: usize = 100;
@@ -115,8 +112,8 @@ async fn put_host(app: App, call: Call<HostBody, Nothing>) -> Result<Host, ApiEr
         display_name: display_name.clone(),
         new_user: given.or_else(|| newcomers.take()),
     };
-    let (answer, unfinished): (Host, BTreeMap<OwnedUserId, Name>) = call
-        .run(&app, |cx| {
+    let answer: Host = call
+        .carry_out(&app, |cx| {
             Ok(platform::put_host(cx, &command)?.map(|put| {
                 let row = HostRow {
                     host: id.clone(),
@@ -126,11 +123,11 @@ async fn put_host(app: App, call: Call<HostBody, Nothing>) -> Result<Host, ApiEr
                     display_name: display_name.clone(),
                 };
                 let recovery_key = newcomers.recovery_key(&put.user_id, put.made);
-                (host(row, recovery_key), put.next.into_iter().map(|next| (put.user_id.clone(), next)).collect())
+                host(row, recovery_key)
             }))
         })
         .await?;
-    tell_rooms(&app, unfinished).await?;
+    names::tell_rooms(&app, &answer.user_id).await?;
     Ok(answer)
 }
 
@@ -189,8 +186,8 @@ async fn put_session(app: App, call: Call<SessionBody, Nothing>) -> Result<Sessi
     });
     let invitees = invitees.collect::<Result<_, _>>()?;
     let command = PutSession { session: id.clone(), host: host.clone(), invitees, ends_at: Timestamp::from_ms(ends_at) };
-    let (answer, unfinished): (Session, BTreeMap<OwnedUserId, Name>) = call
-        .run(&app, |cx| {
+    let answer: Session = call
+        .carry_out(&app, |cx| {
             Ok(platform::put_session(cx, &command)?.map(|put| {
                 let invitees = command.invitees.iter().filter_map(|invitee| {
                     let (user_id, made) = put.participants.get(&invitee.id)?;
@@ -202,11 +199,13 @@ async fn put_session(app: App, call: Call<SessionBody, Nothing>) -> Result<Sessi
                     })
                 });
                 let invitees = invitees.collect();
-                (Session { session: id.clone(), host: Some(host.clone()), ends_at, ended: false, invitees }, put.unfinished)
+                Session { session: id.clone(), host: Some(host.clone()), ends_at, ended: false, invitees }
             }))
         })
         .await?;
-    tell_rooms(&app, unfinished).await?;
+    for invitee in &answer.invitees {
+        names::tell_rooms(&app, &invitee.user_id).await?;
+    }
     Ok(answer)
 }
 

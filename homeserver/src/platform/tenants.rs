@@ -1,16 +1,17 @@
 //! Organizations, accounts, and how much there is.
 
-use engine::platform::{self, NamesLeft, PageRequest, PutOrganization, PutOrganizationAccount};
+use engine::platform::{self, PageRequest, PutOrganization, PutOrganizationAccount};
 use engine::tables::{OrganizationAccountRow, OrganizationRow, Scope};
 use http::Method;
 
 use super::calls::{Call, Calls, Declared};
+use super::page;
 use super::types::{
     Account, AccountBody, Accounts, Nothing, Organization, OrganizationBody, Organizations, PageQuery, Usage, UsageQuery,
 };
-use super::{name_hosts, page};
 use crate::app::App;
 use crate::http::ApiError;
+use crate::workers::names;
 
 /// These calls.
 pub fn calls(calls: Calls) -> Calls {
@@ -113,10 +114,8 @@ async fn put_account(app: App, call: Call<AccountBody, Nothing>) -> Result<Accou
         upload_per_day: call.body.upload_per_day,
         text_retention: call.body.text_retention,
     };
-    let (answer, left): (Account, NamesLeft) = call
-        .run(&app, |cx| Ok(platform::put_organization_account(cx, &command)?.map(|(row, left)| (account(row), left))))
-        .await?;
-    name_hosts(&app, left).await?;
+    let answer = call.carry_out(&app, |cx| Ok(platform::put_organization_account(cx, &command)?.map(account))).await?;
+    names::name_hosts(&app, &command.organization).await?;
     Ok(answer)
 }
 
@@ -125,9 +124,10 @@ async fn get_account(app: App, call: Call<Nothing, Nothing>) -> Result<Account, 
 }
 
 async fn delete_account(app: App, call: Call<Nothing, Nothing>) -> Result<Nothing, ApiError> {
-    let decide = |cx: &engine::Cx<'_>| platform::delete_account(cx, call.param("organization"), call.param("account"));
-    let (answer, left) = call.run(&app, |cx| Ok(decide(cx)?.map(|left| (Nothing {}, left)))).await?;
-    name_hosts(&app, left).await?;
+    let organization = call.param("organization");
+    let decide = |cx: &engine::Cx<'_>| platform::delete_account(cx, organization, call.param("account"));
+    let answer = call.carry_out(&app, |cx| Ok(decide(cx)?.map(|()| Nothing {}))).await?;
+    names::name_hosts(&app, organization).await?;
     Ok(answer)
 }
 
