@@ -424,8 +424,8 @@ fn a_new_name_reaches_the_rooms() {
         let command = profile::SetField { user_id: alice.clone(), field: field.to_owned(), value };
         world.run(|cx| profile::set_field(cx, &command))
     };
-    assert_eq!(set("displayname", Some("Alice B.".into())), Ok(None));
-    assert_eq!(set("org.example.tz", Some("CET".into())), Ok(None));
+    assert_eq!(set("displayname", Some("Alice B.".into())), Ok(()));
+    assert_eq!(set("org.example.tz", Some("CET".into())), Ok(()));
     let member = |cx: &crate::Cx<'_>| tables::MEMBERS.get(cx.view, &(cx.room(&room), cx.user(&alice)));
     let row = world.read(member).expect("reads").expect("a member").value;
     assert_eq!(row.display_name.as_deref(), Some("Alice B."));

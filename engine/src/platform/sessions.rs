@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use journal::{Name, ReadError, Timestamp, Topic};
+use journal::{ReadError, Timestamp, Topic};
 use ruma::OwnedUserId;
 
 use super::{NewUser, check_text, hosts, newcomer, webhooks};

@@ -177,7 +177,7 @@ fn the_same_put_twice_changes_nothing() {
     let before = world.read(|cx| Ok::<_, ()>(cx.view.seq())).expect("reads");
     organization(&world, "acme", &[("North", true)]);
     let host = put_host_named(&world, "ada", "acme", "North", "Ada Byron").expect("a host");
-    assert_eq!(host, Host { user_id: user_id!("@ada:example.org").to_owned(), made: false, next: None });
+    assert_eq!(host, Host { user_id: user_id!("@ada:example.org").to_owned(), made: false });
     let put = session(&world, "s", "ada", &["pat"]).expect("a session");
     assert_eq!(put.participants["pat"], (user_id!("@pat:example.org").to_owned(), false));
     assert_eq!(world.read(|cx| Ok::<_, ()>(cx.view.seq())).expect("reads"), before, "nothing was committed");

@@ -17,12 +17,12 @@ use axum::body::Body;
 use axum::response::Response;
 use engine::account::Secret;
 use engine::audit::Actor;
-use engine::platform::{self, PageRequest};
+use engine::platform::PageRequest;
 use http::{HeaderValue, Method, header};
 
 use crate::app::App;
 use crate::http::requester::access_token;
-use crate::http::{Access, Answer, ApiError, RawRequest, Routes, json_response};
+use crate::http::{Access, Answer, RawRequest, Routes, json_response};
 use calls::{Asked, Calls};
 
 /// Items of a page, unless more or fewer are asked for.

@@ -6,7 +6,8 @@ use engine::tables::{HostRow, Scope};
 use engine::{Cx, Reject, Stop, erase};
 use http::Method;
 use identity::Role;
-use journal::Timestamp;
+use journal::{Name, Timestamp};
+use ruma::OwnedUserId;
 
 use super::calls::{Call, Calls, Declared};
 use super::newcomers::{self, Newcomers};
