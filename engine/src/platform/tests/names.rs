@@ -90,6 +90,13 @@ fn a_user_in_very_many_rooms_is_named_anew_in_all() {
     const ROOMS: usize = 250;
     let world = World::new();
     let person = world.user("ada", UserKind::Plain, "A");
+    world
+        .run(|cx| {
+            let mut draft = Draft::new(*cx);
+            tables::PROFILES.put(&mut draft.batch, &(cx.user(&person.user_id),), &tables::ProfileRow::default());
+            Ok(draft.commit(()))
+        })
+        .expect("a profile");
     let rooms: Vec<_> = (0..ROOMS).map(|_| world.room(&person, &[])).collect();
     let command = account::profile::SetField {
         user_id: person.user_id.clone(),
