@@ -117,6 +117,9 @@ pub enum Reject {
     /// `M_UNRECOGNIZED`
     #[error("{0}")]
     Unrecognized(Message),
+    /// 409 `M_UNKNOWN`, as the call that makes an alias has it; creating a room with a taken alias is [`Reject::RoomInUse`].
+    #[error("this room alias is taken; choose another")]
+    AliasTaken,
     /// `M_CANNOT_OVERWRITE_MEDIA`
     #[error("this upload is finished and cannot be replaced")]
     CannotOverwriteMedia,

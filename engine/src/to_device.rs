@@ -142,25 +142,48 @@ pub fn read(
     Ok(page)
 }
 
-/// Whether messages up to and with `through` are still kept that the device has by now: call [`acknowledge`] if so.
-///
-/// # Errors
-/// When the store cannot be read.
-pub fn has_acknowledged(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId, through: Stamp) -> Result<bool, Stop> {
-    let first = tables::TO_DEVICE.scan(cx.view, &(cx.user(user_id), cx.device(device_id))).next().transpose()?;
-    Ok(first.is_some_and(|((_, _, stamp), _)| stamp <= through))
+/// What a device shows by a sync token that it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged<'a> {
+    /// Whose device.
+    pub user_id: &'a UserId,
+    /// Which one.
+    pub device_id: &'a DeviceId,
+    /// Up to and with which stamp nothing is kept, as far as the caller knows: the store would step over what was deleted there.
+    pub gone: Stamp,
+    /// Up to and with which stamp it has the messages.
+    pub through: Stamp,
 }
 
-/// Deletes the messages up to and with `through`: the device has shown by its sync token that it has them (D8).
+impl Acknowledged<'_> {
+    fn kept<'v>(
+        &self,
+        cx: &Cx<'v>,
+    ) -> impl Iterator<Item = Result<((Name, Name, Stamp), journal::Row<ToDeviceRow>), journal::ReadError>> + use<'v> {
+        let (user, device) = (cx.user(self.user_id), cx.device(self.device_id));
+        tables::TO_DEVICE.scan_from(cx.view, &(user, device), &(user, device, self.gone.next()))
+    }
+}
+
+/// Whether messages are still kept that the device has by now: call [`acknowledge`] if so.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn acknowledge(cx: &Cx<'_>, user_id: &UserId, device_id: &DeviceId, through: Stamp) -> Decided<()> {
+pub fn has_acknowledged(cx: &Cx<'_>, acknowledged: &Acknowledged<'_>) -> Result<bool, Stop> {
+    let first = acknowledged.kept(cx).next().transpose()?;
+    Ok(first.is_some_and(|((_, _, stamp), _)| stamp <= acknowledged.through))
+}
+
+/// Deletes the messages that the device has shown by its sync token that it has (D8).
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn acknowledge(cx: &Cx<'_>, acknowledged: &Acknowledged<'_>) -> Decided<()> {
     let mut draft = Draft::new(*cx);
-    for found in tables::TO_DEVICE.scan(cx.view, &(cx.user(user_id), cx.device(device_id))) {
+    for found in acknowledged.kept(cx) {
         let (key, _) = found?;
         // Few clients let more than a page wait; the rest goes with the next acknowledgement.
-        if key.2 > through || draft.batch.ops().len() >= MESSAGES_PER_REQUEST_MAX {
+        if key.2 > acknowledged.through || draft.batch.ops().len() >= MESSAGES_PER_REQUEST_MAX {
             break;
         }
         tables::TO_DEVICE.delete(&mut draft.batch, &key);

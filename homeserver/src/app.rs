@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::delivered::Delivered;
 use crate::egress::LazyClient;
 use crate::entropy::Entropy;
 use crate::ephemeral::Ephemeral;
@@ -53,6 +54,8 @@ pub struct Resources {
     pub ephemeral: Ephemeral,
     /// Sliding sync's connections.
     pub connections: Connections,
+    /// Which messages to devices are gone.
+    pub delivered: Delivered,
     /// The configuration.
     pub config: Arc<Config>,
     /// For calls to addresses that the operator names: application services, push gateways of their own.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod connections;
 pub mod control;
+pub mod delivered;
 pub mod egress;
 pub mod entropy;
 pub mod ephemeral;

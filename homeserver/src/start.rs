@@ -18,6 +18,7 @@ use crate::appservices;
 use crate::backup;
 use crate::clock::Clock;
 use crate::connections::Connections;
+use crate::delivered::Delivered;
 use crate::egress::{self, LazyClient};
 use crate::entropy::Entropy;
 use crate::ephemeral::Ephemeral;
@@ -123,6 +124,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
         server,
         ephemeral: Ephemeral::new(clock.now()),
         connections: Connections::default(),
+        delivered: Delivered::default(),
         clock,
         entropy,
         hub,

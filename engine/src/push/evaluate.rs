@@ -10,7 +10,7 @@ use std::{
 
 use journal::ReadError;
 use ruma::{
-    events::{StateEventType, TimelineEventType, room::power_levels::RoomPowerLevels},
+    events::{TimelineEventType, room::power_levels::RoomPowerLevels},
     push::{
         Action, FlattenedJson, HighlightTweakValue, PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset,
         SoundTweakValue, Tweak,
@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Occasion, Recipient, Verdict, default_ruleset};
-use crate::{Cx, room, tables};
+use crate::{Cx, Stop, room, tables};
 
 /// An event, ready to be judged.
 pub(super) struct Judge<'a> {
@@ -159,15 +159,12 @@ impl<'a> Judge<'a> {
     }
 
     fn read_power_levels(&self) -> Result<Option<RoomPowerLevels>, ReadError> {
-        let (cx, room_id) = (self.cx, self.occasion.room_id);
-        let Ok(found) = room::get_room(cx, room_id) else { return Ok(None) };
-        let Some(create) = room::state_event(cx, room_id, &StateEventType::RoomCreate, "")? else { return Ok(None) };
-        let levels = room::state_event(cx, room_id, &StateEventType::RoomPowerLevels, "")?;
-        let source = levels.and_then(|levels| levels.content_as()).map_or(
-            ruma::events::room::power_levels::RoomPowerLevelsSource::None,
-            ruma::events::room::power_levels::RoomPowerLevelsSource::Original,
-        );
-        Ok(Some(RoomPowerLevels::new(source, &found.rules.authorization, [create.sender])))
+        let Ok(found) = room::get_room(self.cx, self.occasion.room_id) else { return Ok(None) };
+        match room::power::power_levels(self.cx, &found) {
+            Ok(levels) => Ok(Some(levels)),
+            Err(Stop::Read(error)) => Err(error),
+            Err(Stop::Reject(_)) => Ok(None),
+        }
     }
 
     pub(super) fn by_rules(&self, rules: &Ruleset, recipient: &Recipient<'_>) -> Result<Option<Verdict>, ReadError> {

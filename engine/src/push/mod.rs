@@ -79,10 +79,16 @@ impl Verdict {
 
     /// As a push gateway is told.
     fn tweaks(&self) -> BTreeMap<String, Value> {
-        let mut tweaks = self.others.clone();
+        let mut tweaks = self.unlit_tweaks();
         if self.highlight {
             tweaks.insert("highlight".to_owned(), Value::Bool(true));
         }
+        tweaks
+    }
+
+    /// All of them but the highlight.
+    fn unlit_tweaks(&self) -> BTreeMap<String, Value> {
+        let mut tweaks = self.others.clone();
         if let Some(sound) = &self.sound {
             tweaks.insert("sound".to_owned(), sound.as_str().into());
         }
@@ -109,11 +115,12 @@ pub fn notify_members(
         highlight: false,
         thread: thread.map(|relation| relation.event_id),
         call: occasion.pdu.event_type == TimelineEventType::CallInvite,
+        tweaks: BTreeMap::new(),
     };
     let mut notified = Vec::new();
     for recipient in recipients.iter().filter(|recipient| recipient.user_id != occasion.pdu.sender) {
         let Some(verdict) = judge.verdict(recipient)? else { continue };
-        let row = NotificationRow { highlight: verdict.highlight, ..row.clone() };
+        let row = NotificationRow { highlight: verdict.highlight, tweaks: verdict.unlit_tweaks(), ..row.clone() };
         let key = (cx.user(recipient.user_id), cx.room(occasion.room_id), occasion.stamp);
         tables::NOTIFICATIONS.put(&mut draft.batch, &key, &row, occasion.class, occasion.expires);
         gateway::event_notified(draft, occasion, recipient.user_id, &verdict)?;

@@ -9,24 +9,36 @@ use crate::{
     tables::{self, AliasRow},
 };
 
+/// The longest alias, in bytes, `#` and server included.
+const LENGTH_MAX: usize = 255;
+
 /// The alias `#name:server` of this server, if `name` is a valid local part.
 ///
 /// # Errors
 /// `M_INVALID_PARAM` when it is not, `M_ROOM_IN_USE` when it is taken, `M_EXCLUSIVE` when it belongs to a service.
 pub(super) fn local_alias(cx: &Cx<'_>, name: &str) -> Result<OwnedRoomAliasId, Stop> {
-    let valid = !name.is_empty() && !name.contains([':', '#', '\0']) && !name.chars().any(char::is_whitespace);
-    let alias = RoomAliasId::parse(format!("#{name}:{}", cx.server.name)).ok().filter(|_| valid).ok_or_else(|| {
-        Reject::invalid_param("a room alias has no spaces, colons or # in its local part, and at most 255 bytes in all")
-    })?;
-    check_free(cx, &alias)?;
+    let alias = RoomAliasId::parse(format!("#{name}:{}", cx.server.name)).map_err(|_| malformed())?;
+    check_form(&alias)?;
+    if is_taken(cx, &alias)? {
+        return Err(Reject::RoomInUse("this room alias is taken; choose another".into()).into());
+    }
     Ok(alias)
 }
 
-fn check_free(cx: &Cx<'_>, alias: &RoomAliasId) -> Result<(), Stop> {
-    if tables::ALIASES.exists(cx.view, &(cx.name(alias.as_str()),))? {
-        return Err(Reject::RoomInUse("this room alias is taken; choose another".into()).into());
-    }
-    Ok(())
+/// An alias as the [grammar](https://spec.matrix.org/v1.19/appendices/#room-aliases) has it, with nothing in it that looks like a
+/// gap or another alias.
+fn check_form(alias: &RoomAliasId) -> Result<(), Reject> {
+    let name = alias.alias();
+    let valid = !name.is_empty() && !name.contains([':', '#', '\0']) && !name.chars().any(char::is_whitespace);
+    if valid && alias.as_str().len() <= LENGTH_MAX { Ok(()) } else { Err(malformed()) }
+}
+
+fn malformed() -> Reject {
+    Reject::invalid_param("a room alias has no spaces, colons or # in its local part, and at most 255 bytes in all")
+}
+
+fn is_taken(cx: &Cx<'_>, alias: &RoomAliasId) -> Result<bool, Stop> {
+    Ok(tables::ALIASES.exists(cx.view, &(cx.name(alias.as_str()),))?)
 }
 
 /// Writes an alias of the room being drafted.
@@ -70,7 +82,8 @@ pub fn resolve(cx: &Cx<'_>, alias: &RoomAliasId) -> Result<AliasRow, Stop> {
 /// `PUT /directory/room/{roomAlias}`.
 ///
 /// # Errors
-/// `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` for somebody outside it or by policy, `M_UNKNOWN` (409) when the alias is taken.
+/// `M_INVALID_PARAM` for what is no alias of this server, `M_NOT_FOUND` for an unknown room, `M_FORBIDDEN` for somebody outside it
+/// or by policy, `M_UNKNOWN` (409) when the alias is taken.
 pub fn create_alias(
     cx: &Cx<'_>,
     user_id: &UserId,
@@ -79,6 +92,7 @@ pub fn create_alias(
     service: Option<&str>,
 ) -> Decided<()> {
     policy::may_alias(cx, user_id)?;
+    check_form(alias)?;
     if alias.server_name() != cx.server.name {
         return Err(Reject::invalid_param("aliases are made on their own server").into());
     }
@@ -91,7 +105,9 @@ pub fn create_alias(
     if membership_of(cx, room_id, user_id)? != Some(ruma::events::room::member::MembershipState::Join) && service.is_none() {
         return Err(Reject::forbidden("only somebody in the room can give it an alias").into());
     }
-    check_free(cx, alias)?;
+    if is_taken(cx, alias)? {
+        return Err(Reject::AliasTaken.into());
+    }
     let mut draft = Draft::new(*cx);
     write_alias(cx, &mut draft, room_id, alias, user_id);
     Ok(draft.commit(()))

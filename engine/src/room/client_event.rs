@@ -1,6 +1,8 @@
 //! Events as clients see them
 //! ([spec v1.19, Client-Server API § Room event format](https://spec.matrix.org/v1.19/client-server-api/#room-event-format)).
 
+use std::borrow::Cow;
+
 use journal::Timestamp;
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState,
@@ -16,7 +18,7 @@ use crate::tables::TimelineRow;
 pub struct ClientEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_events: Option<&'a [OwnedEventId]>,
-    content: &'a RawValue,
+    content: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     depth: Option<u64>,
     event_id: &'a EventId,
@@ -78,7 +80,7 @@ impl<'a> ClientEvent<'a> {
     pub fn new(pdu: &'a Pdu) -> Self {
         Self {
             auth_events: None,
-            content: &pdu.content,
+            content: content(pdu),
             depth: None,
             event_id: &pdu.event_id,
             hashes: None,
@@ -120,6 +122,7 @@ impl<'a> ClientEvent<'a> {
     pub fn signed(self, pdu: &'a Pdu) -> Self {
         Self {
             auth_events: Some(&pdu.auth_events),
+            content: Cow::Borrowed(&pdu.content),
             depth: Some(pdu.depth),
             hashes: Some(&pdu.hashes),
             prev_events: Some(&pdu.prev_events),
@@ -204,6 +207,17 @@ fn redacts(pdu: &Pdu) -> Option<OwnedEventId> {
     pdu.redacts.clone().or_else(|| pdu.content_as::<Content>().map(|content| content.redacts))
 }
 
+/// The content, with `redacts` in it also in room versions before 11, where clients of today look for it
+/// ([spec v1.19, § `m.room.redaction`](https://spec.matrix.org/v1.19/client-server-api/#mroomredaction)).
+fn content(pdu: &Pdu) -> Cow<'_, RawValue> {
+    let Some(redacts) = &pdu.redacts else { return Cow::Borrowed(&pdu.content) };
+    let Some(mut content) = pdu.content_as::<serde_json::Map<String, serde_json::Value>>() else {
+        return Cow::Borrowed(&pdu.content);
+    };
+    content.entry("redacts").or_insert_with(|| redacts.as_str().into());
+    Cow::Owned(raw(&content))
+}
+
 /// How an event relates to another, as its content says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
@@ -218,6 +232,11 @@ pub struct Relation {
 /// The relation in an event's content, if there is a whole one.
 #[must_use]
 pub fn relation_of(pdu: &Pdu) -> Option<Relation> {
+    relation_in(&pdu.content)
+}
+
+/// The relation in a content, if there is a whole one.
+pub(super) fn relation_in(content: &RawValue) -> Option<Relation> {
     #[derive(Deserialize)]
     struct Content {
         #[serde(rename = "m.relates_to")]
@@ -231,9 +250,9 @@ pub fn relation_of(pdu: &Pdu) -> Option<Relation> {
         key: Option<String>,
     }
     // Most events relate to nothing: looking for the name is cheaper than parsing the content.
-    if !pdu.content.get().contains("m.relates_to") {
+    if !content.get().contains("m.relates_to") {
         return None;
     }
-    let RelatesTo { rel_type, event_id, key } = pdu.content_as::<Content>()?.relates_to;
+    let RelatesTo { rel_type, event_id, key } = serde_json::from_str::<Content>(content.get()).ok()?.relates_to;
     Some(Relation { rel_type, event_id, key })
 }

@@ -3,18 +3,19 @@
 
 use journal::{Name, Timestamp};
 use ruma::{
-    CanonicalJsonObject, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, UserId,
+    CanonicalJsonObject, EventId, OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedTransactionId, OwnedUserId, RoomId, UserId,
     events::{StateEventType, TimelineEventType, room::member::MembershipState},
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::{
-    NewEvent, Room, RoomDraft, aliases,
+    NewEvent, Relation, Room, RoomDraft, aliases,
+    client_event::relation_in,
     create::canonical,
-    get_room_for, join_rules,
+    get_event, get_room_for, join_rules,
     membership::{self, Action, SetMembership},
-    membership_of, power, redact,
+    membership_of, power, redact, relation_of,
 };
 use crate::{
     Cx, Decided, Decision, Draft, Reject, Stop, account, policy,
@@ -69,7 +70,7 @@ pub fn send_event(cx: &Cx<'_>, command: &SendEvent) -> Decided<OwnedEventId> {
     let room = get_room_for(cx, &command.room_id, &command.sender)?;
     policy::may_send(cx, &command.sender, &command.room_id)?;
     let content = parse_content(&command.content)?;
-    check_annotation(cx, command)?;
+    check_relation(cx, command)?;
     let mut draft = Draft::new(*cx);
     let redacts = redacted_by(&content).filter(|_| command.event_type == TimelineEventType::RoomRedaction);
     let event = NewEvent {
@@ -199,23 +200,27 @@ impl Transaction {
     }
 }
 
-/// One reaction with one key by one user to one event.
-fn check_annotation(cx: &Cx<'_>, command: &SendEvent) -> Result<(), Stop> {
-    #[derive(Deserialize)]
-    struct Content {
-        #[serde(rename = "m.relates_to")]
-        relates_to: Option<Annotation>,
+/// What the server answers for in a relation: one reaction with one key by one user to one event, and no thread that begins in what
+/// relates to something itself ([spec v1.19, § Threading](https://spec.matrix.org/v1.19/client-server-api/#server-behaviour-27)).
+fn check_relation(cx: &Cx<'_>, command: &SendEvent) -> Result<(), Stop> {
+    let Some(relation) = relation_in(&command.content) else { return Ok(()) };
+    match relation.rel_type.as_str() {
+        "m.annotation" => check_annotation(cx, command, &relation),
+        "m.thread" => check_thread(cx, &command.room_id, &relation.event_id),
+        _ => Ok(()),
     }
-    #[derive(Deserialize)]
-    struct Annotation {
-        rel_type: String,
-        event_id: OwnedEventId,
-        key: Option<String>,
+}
+
+fn check_thread(cx: &Cx<'_>, room_id: &RoomId, root: &EventId) -> Result<(), Stop> {
+    let root = get_event(cx, room_id, root)?;
+    if root.is_some_and(|root| relation_of(&root.row.pdu).is_some()) {
+        let message = "a thread cannot begin in an event that relates to another; answer in the thread of that one";
+        return Err(Reject::Unknown(message.into()).into());
     }
-    let Ok(Content { relates_to: Some(relation) }) = serde_json::from_str(command.content.get()) else { return Ok(()) };
-    if relation.rel_type != "m.annotation" {
-        return Ok(());
-    }
+    Ok(())
+}
+
+fn check_annotation(cx: &Cx<'_>, command: &SendEvent, relation: &Relation) -> Result<(), Stop> {
     for found in tables::RELATIONS.scan(cx.view, &(cx.room(&command.room_id), cx.event(&relation.event_id))) {
         let row = found?.1.value;
         let same_kind = row.rel_type == relation.rel_type && row.event_type == command.event_type.to_string();

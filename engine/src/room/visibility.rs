@@ -35,6 +35,9 @@ pub struct Viewer {
     pub membership: MembershipState,
     /// Since when.
     pub since: Stamp,
+    /// When the user was last put out of the room or left it, for somebody who isn't in it: an invitation or a knock after that shows
+    /// nothing more, and takes nothing away.
+    left: Stamp,
     visibility: HistoryVisibility,
     visibility_since: Stamp,
     past: OnceCell<Past>,
@@ -69,7 +72,14 @@ impl Viewer {
         };
         let user_id = user_id.to_owned();
         let (past, closings) = Default::default();
-        Ok(Self { room, user_id, membership, since, visibility, visibility_since, past, closings })
+        let mut viewer =
+            Self { room, user_id, membership, since, left: since, visibility, visibility_since, past, closings };
+        if matches!(viewer.membership, MembershipState::Invite | MembershipState::Knock) {
+            let outside = |membership: &MembershipState| matches!(membership, MembershipState::Leave | MembershipState::Ban);
+            let left = viewer.past(cx)?.memberships.iter().rev().find(|(_, membership)| outside(membership));
+            viewer.left = left.map_or(since, |(left, _)| *left);
+        }
+        Ok(viewer)
     }
 
     /// The user, looking at a room that they may read.
@@ -89,7 +99,7 @@ impl Viewer {
         match self.membership {
             MembershipState::Join => Ok(true),
             _ if self.visibility == HistoryVisibility::WorldReadable => Ok(true),
-            MembershipState::Leave | MembershipState::Ban if self.since != Stamp::ZERO => {
+            _ if self.since != Stamp::ZERO => {
                 let kept = tables::MEMBERSHIPS.exists(cx.view, &(cx.user(&self.user_id), self.room.name))?;
                 Ok(kept && self.joined_since(cx, Stamp::ZERO)?)
             }
@@ -101,7 +111,7 @@ impl Viewer {
     #[must_use]
     pub fn end(&self) -> Stamp {
         let open = self.membership == MembershipState::Join || self.visibility == HistoryVisibility::WorldReadable;
-        if open { Stamp::MAX } else { self.since }
+        if open { Stamp::MAX } else { self.left }
     }
 
     /// Whether the user is in the room or has been, as far as its history still tells.

@@ -1,8 +1,11 @@
 //! Rooms: state, timeline, members, and what is found through them.
 
+use std::collections::BTreeMap;
+
 use journal::{Expiring, Name, Stamp, Table, Timestamp};
 use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomVersionId, events::room::member::MembershipState};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{changes::Change, room::Pdu};
 
@@ -236,6 +239,9 @@ pub struct NotificationRow {
     /// Whether it is a call: a missed one, as long as it is unread.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub call: bool,
+    /// What else the rules say to set, the sound among it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tweaks: BTreeMap<String, Value>,
 }
 
 /// An alias.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use journal::{Name, Stamp, Timestamp};
 use ruma::OwnedRoomId;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     Cx, Requester, Stop, receipts,
@@ -23,6 +23,8 @@ pub struct Notification {
     pub event: Box<RawValue>,
     /// Whether it was highlighted.
     pub highlight: bool,
+    /// What else the rules say to set, the sound among it.
+    pub tweaks: BTreeMap<String, Value>,
     /// Whether it has been read.
     pub read: bool,
     /// When it was received.
@@ -79,6 +81,7 @@ pub fn notifications(
             read: read.covers(row.thread.as_deref(), stamp),
             event: ClientEvent::of_row(&event.value, cx.now()).to_raw(),
             highlight: row.highlight,
+            tweaks: row.tweaks,
             received: event.value.received,
             room_id,
         });

@@ -1,6 +1,7 @@
 //! Stored filters ([spec v1.19, § Filtering](https://spec.matrix.org/v1.19/client-server-api/#filtering)).
 
 use engine::account;
+use engine::sync::Filter;
 use http::{Method, StatusCode};
 use ruma::UserId;
 use ruma::api::client::filter::FilterDefinition;
@@ -36,6 +37,8 @@ fn check_own(request: &RawRequest) -> Result<&UserId, ApiError> {
 async fn create(app: App, request: RawRequest) -> Answer {
     let user_id = check_own(&request)?;
     request.json::<FilterDefinition>()?;
+    // What ruma takes for words to come would be refused by every sync.
+    request.json::<Filter>()?;
     let filter: Box<RawValue> = request.json()?;
     let filter_id = app.run(|cx| account::put_filter(cx, user_id, &filter)).await?;
     Ok(json_response(&json!({ "filter_id": filter_id })))

@@ -17,6 +17,7 @@ use ruma::{OwnedServerName, ServerName, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::body::invalid;
 use crate::app::App;
 use crate::http::error::{LIMITS_PAGE, until_ms};
 use crate::http::{Access, Answer, ApiError, RawRequest, Routes, StreamRequest, json_response};
@@ -248,7 +249,11 @@ async fn thumbnail(app: App, request: RawRequest) -> Answer {
         method: Option<String>,
     }
     let Query { width, height, method } = request.query()?;
-    let fit = if method.as_deref() == Some("crop") { Fit::Crop } else { Fit::Scale };
+    let fit = match method.as_deref() {
+        Some("crop") => Fit::Crop,
+        None | Some("scale") => Fit::Scale,
+        Some(_) => return Err(invalid("the method of a thumbnail is crop or scale")),
+    };
     let (file, expires) = stored(&app, &request).await?;
     let none = || ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "no thumbnail can be made of this file");
     if file.size > thumbnail::SOURCE_BYTES_MAX {

@@ -40,7 +40,8 @@ async fn notifications(app: App, request: RawRequest) -> Answer {
     let page = app.read(|cx| timeline::notifications(cx, requester, from, limit, only))?;
     let notification = |found: timeline::Notification| {
         let highlight = found.highlight.then(|| json!({ "set_tweak": "highlight" }));
-        let actions: Vec<Value> = std::iter::once(json!("notify")).chain(highlight).collect();
+        let tweaks = found.tweaks.into_iter().map(|(tweak, value)| json!({ "set_tweak": tweak, "value": value }));
+        let actions: Vec<Value> = std::iter::once(json!("notify")).chain(tweaks).chain(highlight).collect();
         json!({
             "actions": actions,
             "event": found.event,

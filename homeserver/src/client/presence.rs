@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use engine::{Requester, account, outbox, policy, room};
+use engine::{Reject, Requester, account, outbox, policy, room};
 use http::{Method, StatusCode};
 use journal::Topic;
 use ruma::{OwnedUserId, UserId, presence::PresenceState};
@@ -36,7 +36,7 @@ async fn get_presence(app: App, request: RawRequest) -> Answer {
         Ok(policy::may_see(cx, &requester.user_id, &user_id)?)
     })?;
     if !visible {
-        return Err(engine::Reject::not_found("there is no such user").into());
+        return Err(Reject::not_found("there is no such user").into());
     }
     let offline = || Presence { state: PresenceState::Offline, status_msg: None, last_active: None };
     let presence = app.ephemeral.presence(&user_id).unwrap_or_else(offline);
@@ -65,6 +65,19 @@ async fn set_presence(app: App, request: RawRequest) -> Answer {
         tell(&app, &user_id)?;
     }
     Ok(empty_response())
+}
+
+/// What a `/sync` says that its user is.
+///
+/// # Errors
+/// `M_INVALID_PARAM` for a word that is none of the three.
+pub(super) fn asked_state(text: Option<&str>) -> Result<PresenceState, Reject> {
+    match text {
+        None | Some("online") => Ok(PresenceState::Online),
+        Some("unavailable") => Ok(PresenceState::Unavailable),
+        Some("offline") => Ok(PresenceState::Offline),
+        Some(_) => Err(Reject::invalid_param("set_presence is online, unavailable or offline")),
+    }
 }
 
 /// A user's `/sync` while it runs: they are there, and for some time after.

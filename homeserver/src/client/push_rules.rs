@@ -10,10 +10,10 @@ use ruma::api::client::push::{
     set_pushrule_enabled,
 };
 use ruma::push::{AnyPushRule, RuleKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, json_response};
+use crate::http::{Access, Answer, ApiError, RawRequest, Routes, Ruma, empty_response, json_response};
 use crate::workers::push::Gateway;
 
 /// This family's calls.
@@ -25,13 +25,14 @@ pub fn routes(routes: Routes) -> Routes {
         .ruma(get)
         .ruma(actions)
         .ruma(enabled)
-        .ruma(put)
         .ruma(put_actions)
         .ruma(put_enabled)
         .ruma(delete)
         .ruma(put_pusher);
-    for path in ["/_matrix/client/r0/pushers", "/_matrix/client/v3/pushers"] {
-        routes = routes.raw(Method::GET, path, Access::Required, pushers);
+    for root in ["/_matrix/client/r0", "/_matrix/client/v3"] {
+        let rule = format!("{root}/pushrules/global/{{kind}}/{{rule_id}}");
+        routes = routes.raw(Method::PUT, &rule, Access::Required, put);
+        routes = routes.raw(Method::GET, &format!("{root}/pushers"), Access::Required, pushers);
     }
     routes
 }
@@ -87,11 +88,18 @@ async fn enabled(
 }
 
 /// `PUT /pushrules/global/{kind}/{ruleId}`
-async fn put(app: App, request: Ruma<set_pushrule::v3::Request>) -> Result<set_pushrule::v3::Response, ApiError> {
+async fn put(app: App, mut request: RawRequest) -> Answer {
     let user_id = request.requester()?.user_id.clone();
-    let set_pushrule::v3::Request { rule, after, before, .. } = request.body;
+    // A rule without conditions always applies, and may leave them out; ruma's type wants them.
+    if let Ok(Value::Object(mut rule)) = serde_json::from_slice(&request.body)
+        && !rule.contains_key("conditions")
+    {
+        rule.insert("conditions".to_owned(), json!([]));
+        request.body = Value::Object(rule).to_string().into();
+    }
+    let set_pushrule::v3::Request { rule, after, before, .. } = Ruma::parse(request)?.body;
     change(&app, &user_id, PushRuleChange::Put { rule, after, before }).await?;
-    Ok(set_pushrule::v3::Response::new())
+    Ok(empty_response())
 }
 
 /// `PUT /pushrules/global/{kind}/{ruleId}/actions`

@@ -7,6 +7,7 @@ use ruma::api::client::account::get_username_availability;
 use ruma::api::client::account::register::{self, LoginType, RegistrationKind};
 use serde_json::json;
 
+use super::body::invalid;
 use super::{interactive, session};
 use crate::app::App;
 use crate::http::{Answer, ApiError, Routes, Ruma, json_response};
@@ -28,9 +29,13 @@ fn closed() -> ApiError {
 async fn register(app: App, request: Ruma<register::v3::Request>) -> Answer {
     let appservice = request.requester.as_ref().and_then(|requester| requester.appservice.clone());
     let body = request.body;
-    if body.kind == RegistrationKind::Guest {
-        let message = "this server has no guest accounts";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", message));
+    match body.kind {
+        RegistrationKind::User => {}
+        RegistrationKind::Guest => {
+            let message = "this server has no guest accounts";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN", message));
+        }
+        _ => return Err(invalid("the kind of an account is user or guest")),
     }
     let by_appservice = body.login_type == Some(LoginType::ApplicationService);
     if by_appservice && appservice.is_none() {

@@ -11,7 +11,8 @@ use ruma::api::client::knock::knock_room;
 use ruma::api::client::membership::{
     ban_user, forget_room, invite_user, join_room_by_id, join_room_by_id_or_alias, kick_user, leave_room, unban_user,
 };
-use ruma::api::client::room::{create_room as create_room_call, upgrade_room as upgrade_room_call};
+use ruma::api::client::room::create_room::v3::RoomPreset;
+use ruma::api::client::room::{Visibility, create_room as create_room_call, upgrade_room as upgrade_room_call};
 use ruma::{CanonicalJsonObject, OwnedRoomId, OwnedUserId, RoomOrAliasId};
 use serde_json::value::RawValue;
 
@@ -39,6 +40,7 @@ pub fn routes(routes: Routes) -> Routes {
 /// `POST /createRoom`
 async fn create(app: App, request: Ruma<create_room_call::v3::Request>) -> Result<create_room_call::v3::Response, ApiError> {
     let creator = request.requester()?.user_id.clone();
+    check_words(&request.body)?;
     let random_id = random_id(&app)?;
     for invitee in &request.body.invite {
         appservices::make_user_known(&app, invitee).await;
@@ -46,6 +48,20 @@ async fn create(app: App, request: Ruma<create_room_call::v3::Request>) -> Resul
     let command = CreateRoom { creator, random_id, request: request.body };
     let room_id = app.run(|cx| create_room(cx, &command)).await?;
     Ok(create_room_call::v3::Response::new(room_id))
+}
+
+/// ruma takes any word for those that are to come.
+fn check_words(request: &create_room_call::v3::Request) -> Result<(), Reject> {
+    if !matches!(request.visibility, Visibility::Public | Visibility::Private) {
+        return Err(Reject::invalid_param("the visibility of a room is public or private"));
+    }
+    let preset = request.preset.as_ref();
+    if preset.is_some_and(|preset| {
+        !matches!(preset, RoomPreset::PrivateChat | RoomPreset::TrustedPrivateChat | RoomPreset::PublicChat)
+    }) {
+        return Err(Reject::invalid_param("the preset of a room is private_chat, trusted_private_chat or public_chat"));
+    }
+    Ok(())
 }
 
 /// `POST /rooms/{roomId}/upgrade`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::sync::sliding::{self, Answer as Told, Connection, Form, Request, unstable, v4};
-use engine::{Reject, Requester, account, to_device};
+use engine::{Requester, account};
 use http::Method;
 use ruma::presence::PresenceState;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ pub fn routes(routes: Routes) -> Routes {
 struct Query {
     pos: Option<String>,
     timeout: Option<u64>,
-    set_presence: Option<PresenceState>,
+    set_presence: Option<String>,
 }
 
 /// What a waiting request keeps.
@@ -53,6 +53,7 @@ struct Sync {
 
 async fn unstable_sync(app: App, request: RawRequest) -> Answer {
     let query: Query = request.query()?;
+    let state = presence::asked_state(query.set_presence.as_deref())?;
     let requester = request.requester()?.clone();
     let mut body: Box<unstable::Body> = request.json()?;
     drop(request);
@@ -61,29 +62,20 @@ async fn unstable_sync(app: App, request: RawRequest) -> Answer {
     let txn_id = body.txn_id.take();
     let asked = Box::new(body.into_request(&requester.user_id)?);
     let sync = Sync { requester, request: asked, form: Form::Unstable, txn_id, id, pos: query.pos, connection };
-    sync.answer(&app, query.set_presence.unwrap_or(PresenceState::Online), query.timeout).await
+    sync.answer(&app, state, query.timeout).await
 }
 
 async fn v4_sync(app: App, request: RawRequest) -> Answer {
     let requester = request.requester()?.clone();
     let mut body: Box<v4::Body> = request.json()?;
     drop(request);
-    let state = presence_state(body.set_presence.as_deref())?;
+    let state = presence::asked_state(body.set_presence.as_deref())?;
     let id = ConnectionId::new(&requester, Form::V4, body.conn_id.as_deref())?;
     let (pos, timeout) = (body.pos.take(), body.timeout);
     let asked = Box::new(body.into_request()?);
     let connection = app.connections.at(&id, pos.as_deref())?;
     let sync = Sync { requester, request: asked, form: Form::V4, txn_id: None, id, pos, connection };
     sync.answer(&app, state, timeout).await
-}
-
-fn presence_state(text: Option<&str>) -> Result<PresenceState, Reject> {
-    match text {
-        None | Some("online") => Ok(PresenceState::Online),
-        Some("unavailable") => Ok(PresenceState::Unavailable),
-        Some("offline") => Ok(PresenceState::Offline),
-        Some(_) => Err(Reject::invalid_param("set_presence is online, unavailable or offline")),
-    }
 }
 
 impl Sync {
@@ -101,10 +93,7 @@ impl Sync {
         let since = self.request.extensions.to_device.as_ref().and_then(|to_device| to_device.since);
         let (Some(since), Some(device_id)) = (since, &self.requester.device_id) else { return Ok(()) };
         let (user_id, through) = (&self.requester.user_id, since.known());
-        if app.read(|cx| to_device::has_acknowledged(cx, user_id, device_id, through))? {
-            app.run(|cx| to_device::acknowledge(cx, user_id, device_id, through)).await?;
-        }
-        Ok(())
+        app.delivered.acknowledge(app, user_id, device_id, through).await
     }
 
     /// Listens first, then looks, then waits: nothing that is committed in between is missed.

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use engine::sync::{self, Filter, SyncRequest, Token, v3};
-use engine::{Requester, account, to_device};
+use engine::{Requester, account};
 use http::Method;
-use ruma::presence::PresenceState;
 use serde::Deserialize;
 
 use super::body::{invalid, json_bytes, token};
@@ -35,7 +34,7 @@ struct Query {
     since: Option<String>,
     #[serde(default)]
     full_state: bool,
-    set_presence: Option<PresenceState>,
+    set_presence: Option<String>,
     timeout: Option<u64>,
     #[serde(default)]
     use_state_after: bool,
@@ -57,10 +56,10 @@ async fn get_sync(app: App, request: RawRequest) -> Answer {
     let requester = request.requester()?.clone();
     // Nothing of the request is needed while it waits.
     drop(request);
+    let state = presence::asked_state(query.set_presence.as_deref())?;
     let sync = Sync::new(&app, requester, &query)?;
     let timeout = Duration::from_millis(query.timeout.unwrap_or(0)).min(TIMEOUT_MAX);
-    let state = query.set_presence.unwrap_or(PresenceState::Online);
-    drop(query.filter);
+    drop(query);
     let present = Present::begin(&app, &sync.requester, state)?;
     sync.acknowledge(&app).await?;
     let answer = sync.wait(&app, timeout).await;
@@ -86,10 +85,7 @@ impl Sync {
         let (Some(token), Some(device_id)) = (self.since, &self.requester.device_id) else { return Ok(()) };
         let user_id = &self.requester.user_id;
         let through = token.to_device.unwrap_or_else(|| token.known());
-        if app.read(|cx| to_device::has_acknowledged(cx, user_id, device_id, through))? {
-            app.run(|cx| to_device::acknowledge(cx, user_id, device_id, through)).await?;
-        }
-        Ok(())
+        app.delivered.acknowledge(app, user_id, device_id, through).await
     }
 
     /// Listens first, then looks, then waits: nothing that is committed in between is missed.

@@ -1,6 +1,7 @@
 //! Messages to devices
 //! ([spec v1.19, Client-Server API § Send-to-Device messaging](https://spec.matrix.org/v1.19/client-server-api/#send-to-device-messaging)).
 
+use engine::Reject;
 use engine::to_device::{self, SendToDevice};
 use ruma::api::client::to_device::send_event_to_device;
 
@@ -20,6 +21,10 @@ async fn send(
 ) -> Result<send_event_to_device::v3::Response, ApiError> {
     let requester = request.requester()?.clone();
     let body = request.body;
+    let contents = || body.messages.values().flat_map(|devices| devices.values());
+    if !contents().all(|content| content.json().get().starts_with('{')) {
+        return Err(Reject::bad_json("the content of a message to a device has to be a JSON object").into());
+    }
     let messages = body
         .messages
         .into_iter()

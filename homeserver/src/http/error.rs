@@ -221,6 +221,7 @@ impl From<Reject> for ApiError {
             Reject::WrongRoomKeysVersion { .. } => (S::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION"),
             Reject::Conflict(_) => (S::CONFLICT, "ORG.VESTIBULE.CONFLICT"),
             Reject::Unrecognized(_) => (S::NOT_FOUND, "M_UNRECOGNIZED"),
+            Reject::AliasTaken => (S::CONFLICT, "M_UNKNOWN"),
             Reject::CannotOverwriteMedia => (S::CONFLICT, "M_CANNOT_OVERWRITE_MEDIA"),
             Reject::NotYetUploaded => (S::GATEWAY_TIMEOUT, "M_NOT_YET_UPLOADED"),
             Reject::CannotLeaveServerNoticeRoom(_) => (S::FORBIDDEN, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -67,12 +69,18 @@ pub async fn serve(app: &App, listeners: Vec<TcpListener>, tls: Option<Tls>, rou
         .header_read_timeout(HEADER_TIME_MAX)
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX);
+    let mut http1 = http1::Builder::new();
+    http1
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HEADER_TIME_MAX)
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(64 * 1024);
-    let connector = Arc::new(Connector { http1: http.clone().http1_only(), http, tls, router, app: app.clone() });
+    let connector = Arc::new(Connector { http, http1, tls, router, app: app.clone() });
 
     let accept_all = listeners.iter().map(|listener| accept(&connector, listener, &graceful, &connections));
     tokio::select! {
@@ -116,8 +124,9 @@ struct Connector {
     /// For either protocol, told apart by what it reads.
     http: auto::Builder<TokioExecutor>,
     /// For HTTP/1.1 only. The other one reads a connection's first bytes by themselves, after which there is no room for a whole read in
-    /// the library's buffer: it becomes twice as large, 16 KiB for as long as the connection lives.
-    http1: auto::Builder<TokioExecutor>,
+    /// the library's buffer: it becomes twice as large, 16 KiB for as long as the connection lives. And its connection has the
+    /// size of the larger protocol's.
+    http1: http1::Builder,
     tls: Option<Tls>,
     router: axum::Router,
 }
@@ -127,11 +136,10 @@ impl Connector {
         // Answers are small and awaited: don't wait for more to fill a packet.
         let _: Result<(), _> = stream.set_nodelay(true);
         let begun = tokio::select! {
-            begun = self.begin(stream) => begun,
+            begun = Box::pin(self.begin(stream)) => begun,
             () = self.app.tasks.ended() => return,
         };
         let Some((stream, is_http1)) = begun else { return };
-        let http = if is_http1 { &self.http1 } else { &self.http };
         let router = self.router.clone();
         let asked = Arc::new(AtomicBool::new(false));
         let asks = Arc::clone(&asked);
@@ -140,16 +148,21 @@ impl Connector {
             request.extensions_mut().insert(Peer(peer.ip()));
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let mut served = std::pin::pin!(watcher.watch(connection));
+        let stream = TokioIo::new(stream);
+        // In a box of its own: what waits here for hours with every open page is no larger than its protocol needs.
+        let mut served = if is_http1 {
+            watcher.watch(self.http1.serve_connection(stream, service)).map(drop).boxed()
+        } else {
+            watcher.watch(self.http.serve_connection(stream, service).into_owned()).map(drop).boxed()
+        };
         // The library waits for ever for the rest of an HTTP/2 preface, and for the first request after it.
         tokio::select! {
             // A connection that breaks is the client's affair.
-            _ = &mut served => return,
+            () = &mut served => return,
             () = tokio::time::sleep(HEADER_TIME_MAX) => {}
         }
         if asked.load(Ordering::Relaxed) {
-            let _: Result<(), _> = served.await;
+            served.await;
         }
     }
 

@@ -144,7 +144,10 @@ impl<T> Ruma<T> {
 
 impl<T: IncomingRequest> Ruma<T> {
     /// Parses.
-    pub(super) fn parse(request: RawRequest) -> Result<Self, ApiError> {
+    ///
+    /// # Errors
+    /// 400 that says what is not of its form.
+    pub(crate) fn parse(request: RawRequest) -> Result<Self, ApiError> {
         let Incoming { mut parts, params, body: bytes, requester, address, .. } = request;
         if parts.method == Method::HEAD {
             parts.method = Method::GET;

@@ -13,6 +13,7 @@ mod backup;
 mod bad_input;
 mod commands;
 mod delayed;
+mod details;
 mod ended_sessions;
 mod frame;
 mod identities;

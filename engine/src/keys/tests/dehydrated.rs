@@ -64,9 +64,13 @@ fn a_message_is_queued_once_per_transaction_and_goes_when_acknowledged() {
     };
     let first = read(Stamp::ZERO, 1);
     assert!(first.more && first.messages.len() == 1);
-    assert!(world.read(|cx| to_device::has_acknowledged(cx, &bob.user_id, &bob.device_id, first.next)).expect("a read"));
-    world.run(|cx| to_device::acknowledge(cx, &bob.user_id, &bob.device_id, first.next)).expect("acknowledged");
-    assert!(!world.read(|cx| to_device::has_acknowledged(cx, &bob.user_id, &bob.device_id, first.next)).expect("a read"));
+    let acknowledged =
+        to_device::Acknowledged { user_id: &bob.user_id, device_id: &bob.device_id, gone: Stamp::ZERO, through: first.next };
+    assert!(world.read(|cx| to_device::has_acknowledged(cx, &acknowledged)).expect("a read"));
+    world.run(|cx| to_device::acknowledge(cx, &acknowledged)).expect("acknowledged");
+    assert!(!world.read(|cx| to_device::has_acknowledged(cx, &acknowledged)).expect("a read"));
+    let later = to_device::Acknowledged { gone: first.next, ..acknowledged };
+    assert!(!world.read(|cx| to_device::has_acknowledged(cx, &later)).expect("a read"));
     assert_eq!(inbox(&world, &bob), [r#"{"text":"two"}"#]);
     let second = read(first.next, 1);
     assert!(!second.more && second.messages.len() == 1);

@@ -270,7 +270,10 @@ impl RoomDraft<'_, '_> {
         for event_type in STRIPPED_STATE {
             state.extend(self.state(&event_type, "")?.map(|pdu| stripped(&pdu)));
         }
-        state.extend(self.state(&StateEventType::RoomMember, member.sender.as_str())?.map(|pdu| stripped(&pdu)));
+        // Who knocks is both.
+        if member.state_key.as_deref() != Some(member.sender.as_str()) {
+            state.extend(self.state(&StateEventType::RoomMember, member.sender.as_str())?.map(|pdu| stripped(&pdu)));
+        }
         state.push(stripped(member));
         Ok(state)
     }
