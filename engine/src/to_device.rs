@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use journal::{Name, Stamp};
+use journal::{Name, Scan, Stamp};
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId, to_device::DeviceIdOrAllDevices};
 use serde_json::value::RawValue;
 
@@ -156,10 +156,7 @@ pub struct Acknowledged<'a> {
 }
 
 impl Acknowledged<'_> {
-    fn kept<'v>(
-        &self,
-        cx: &Cx<'v>,
-    ) -> impl Iterator<Item = Result<((Name, Name, Stamp), journal::Row<ToDeviceRow>), journal::ReadError>> + use<'v> {
+    fn kept<'v>(&self, cx: &Cx<'v>) -> Scan<'v, (Name, Name, Stamp), ToDeviceRow> {
         let (user, device) = (cx.user(self.user_id), cx.device(self.device_id));
         tables::TO_DEVICE.scan_from(cx.view, &(user, device), &(user, device, self.gone.next()))
     }
