@@ -6,6 +6,7 @@
 # Needs curl and jq. Recovery keys go to ./recovery-keys.json, which stands for the platform's own database.
 set -euo pipefail
 : "${VESTIBULE:?the address of the server}" "${VESTIBULE_KEY:?from: vestibule keys create}"
+VESTIBULE=${VESTIBULE%/}
 keys=${RECOVERY_KEYS:-recovery-keys.json}
 [ -f "$keys" ] || (umask 077 && echo '{}' >"$keys")
 
@@ -17,7 +18,7 @@ call() {
     answer=$(printf 'header = "Authorization: Bearer %s"\n' "$VESTIBULE_KEY" | # not on the command line, where others see it
         curl -sS --config - --fail-with-body --retry 3 --retry-connrefused -X "$method" "$VESTIBULE/_vestibule/v1$path" \
             -H "Idempotency-Key: $once" -H 'Content-Type: application/json' ${body:+--data "$body"}) || {
-        jq -r '"\(.status): \(.detail)"' <<<"$answer" >&2 2>/dev/null || echo "no answer from $VESTIBULE" >&2
+        jq -er 'select(.detail) | "\(.status): \(.detail)"' <<<"$answer" >&2 2>/dev/null || echo "no answer of a Vestibule from $VESTIBULE: $answer" >&2
         return 1
     }
     printf '%s\n' "$answer"

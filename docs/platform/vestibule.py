@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -131,9 +132,38 @@ def verify_webhook(secret, headers, body, now=None):
     return json.loads(body)
 
 
+class RecoveryKeys(dict):
+    """Stands for the platform's own database: a file that only its owner can read, written before anything else is done."""
+
+    def __init__(self, path):
+        self._path = path
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                self.update(json.load(file))
+
+    def keep(self, user_id, recovery_key):
+        self[user_id] = recovery_key
+        with os.fdopen(os.open(self._path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(self, file)
+        os.replace(self._path + ".new", self._path)
+
+
 def main():
-    recovery_keys = {}  # Stands for the platform's own database.
-    vestibule = Vestibule(os.environ["VESTIBULE"], os.environ["VESTIBULE_KEY"], recovery_keys.__setitem__)
+    missing = [name for name in ("VESTIBULE", "VESTIBULE_KEY") if not os.environ.get(name)]
+    if missing:
+        sys.exit(f"{' and '.join(missing)} must be set: the address of the server, and what `vestibule keys create` printed")
+    try:
+        provision()
+    except Problem as problem:
+        sys.exit(f"the server refuses: {problem}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"no answer from {os.environ['VESTIBULE']}: {error}")
+
+
+def provision():
+    recovery_keys = RecoveryKeys(os.environ.get("RECOVERY_KEYS", "recovery-keys.json"))
+    address = os.environ["VESTIBULE"].rstrip("/")
+    vestibule = Vestibule(address, os.environ["VESTIBULE_KEY"], recovery_keys.keep)
     vestibule.put_organization("acme", "Acme Health")
     vestibule.put_account("acme", "north", "North Clinic")
     host = vestibule.put_host("ada", "acme", "north", "Ada Byron")
@@ -142,7 +172,7 @@ def main():
     def credentials(user_id):
         """What the platform's page needs, and what its back end answers to it."""
         token = vestibule.login_token(user_id)
-        return {"homeserver": os.environ["VESTIBULE"], "user_id": user_id, "login_token": token, "recovery_key": recovery_keys.get(user_id)}
+        return {"homeserver": address, "user_id": user_id, "login_token": token, "recovery_key": recovery_keys.get(user_id)}
 
     hosts = [found["host"] for found in vestibule.pages("hosts", organization="acme", limit=1)]
     print(json.dumps({"host": credentials(host["user_id"]), "invitee": credentials(invitees["pat"]), "hosts": hosts}, indent=2))

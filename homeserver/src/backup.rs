@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::TryLockError;
 
 use config::Config;
-use journal::{Keyring, RootKey, Timestamp};
+use journal::{Keyring, KeyringError, RootKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -154,14 +154,22 @@ pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dy
     }
     let journal = data.join("journal");
     if journal.exists() {
-        return Err(wrong(&journal, "there is a journal: move it away first, together with nothing else"));
+        return Err(wrong(
+            &journal,
+            "there is a journal: stop the server and move the journal and the media folder away first; the keyring stays",
+        ));
     }
     fs::create_dir_all(data).map_err(at(data))?;
-    // Before anything is written: that the root key opens it.
-    let saved = Keyring::open(&current.join("keyring"), root_key)?;
     let keyring = config.keyring();
+    // Before anything is written: that the root key opens it. A keyring that stayed goes on with a new root key, which the backup's of
+    // before the rotation does not know: that keyring and journal are one store's is asked when they are opened.
+    let saved = match Keyring::open(&current.join("keyring"), root_key) {
+        Err(KeyringError::WrongRootKey(_)) if keyring.exists() => None,
+        opened => Some(opened?),
+    };
     if keyring.exists() {
-        if !Keyring::open(&keyring, root_key)?.is_of_same_store(&saved) {
+        let kept = Keyring::open(&keyring, root_key)?;
+        if saved.as_ref().is_some_and(|saved| !kept.is_of_same_store(saved)) {
             return Err(wrong(&keyring, "this keyring is another store's: move it away"));
         }
         progress("the keyring is here: what has not expired will be readable".to_owned());
@@ -194,10 +202,9 @@ pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dy
             ));
         }
     }
-    if !keyring.exists() {
+    if let Some(saved) = saved.filter(|_| !keyring.exists()) {
         saved.copy_without_epochs(&keyring)?;
     }
-    drop(saved);
     fs::rename(&incoming, &journal).map_err(at(&incoming))?;
     sync_folder(data)?;
     Ok(about)

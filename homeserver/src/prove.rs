@@ -124,7 +124,7 @@ pub fn prove(journal: &RocksJournal, what: &What, places: &Places, progress: &dy
     search.report.keys = search.tracer.keys();
     let mut roots = vec![places.data.clone()];
     if let Home::Folder(folder) = places.media.home()
-        && !folder.starts_with(&places.data)
+        && !crate::backup::is_inside(folder, &places.data)
     {
         roots.push(folder.clone());
     }
@@ -135,7 +135,7 @@ pub fn prove(journal: &RocksJournal, what: &What, places: &Places, progress: &dy
         each_new(
             || files(root),
             |file| {
-                if is_object(file) {
+                if is_object(file, places) {
                     uploads.push(file.clone());
                     return Ok(());
                 }
@@ -313,10 +313,14 @@ fn object_name(path: &Path) -> Option<String> {
     Some(format!("{slot}/{name}"))
 }
 
-/// Whether the file is an uploaded one: in a folder named after its slot, or on its way in.
-fn is_object(path: &Path) -> bool {
-    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-    folder.is_some_and(|name| name == "incoming" || name.len() == 8 && u32::from_str_radix(name, 16).is_ok())
+/// Whether the file is an uploaded one: in a folder named after its slot, or on its way in, in the folder of files or a backup's. Others
+/// may call a folder so too, after a date for one.
+fn is_object(path: &Path, places: &Places) -> bool {
+    let Some(folder) = path.parent() else { return false };
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let is_slot = name.is_some_and(|name| name == "incoming" || name.len() == 8 && u32::from_str_radix(name, 16).is_ok());
+    let is_home = |above: &Path| matches!(places.media.home(), Home::Folder(home) if home == above);
+    is_slot && folder.parent().is_some_and(|above| is_home(above) || above.file_name() == Some("media".as_ref()))
 }
 
 /// All files under `folder`, those that links lead to among them.

@@ -33,10 +33,17 @@ pub fn open_keyring(config: &Config, given: Option<RootKey>) -> Result<Keyring, 
     let data = &config.server.data;
     let path = config.keyring();
     if path.exists() {
-        return match given {
-            Some(root_key) => Ok(Keyring::open(&path, &root_key)?),
-            None => open_with_file(&path, &config.server.root_key),
+        let keyring = match given {
+            Some(root_key) => Keyring::open(&path, &root_key)?,
+            None => open_with_file(&path, &config.server.root_key)?,
         };
+        // Without keys of epochs it is of a first start that was cut off.
+        if !data.join("journal").exists() && !keyring.epochs().is_empty() {
+            let problem = "the keyring is here, its journal is not: run `vestibule restore`, or put the journal back; to begin anew, move the \
+                           keyring away too";
+            return Err(StartError::Path { path, problem: problem.to_owned() });
+        }
+        return Ok(keyring);
     }
     if data.join("journal").exists() {
         let problem = "the keyring is not here, and the journal cannot be read without it: put it back, or move the journal away and run \

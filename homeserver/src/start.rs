@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use config::Config;
 use engine::tables::{SERVER, ServerRow};
 use journal::rocks::{OnCommit, Options};
-use journal::{Batch, ClassTable, Journal as _, Outcome, Retention, RootKey, Sealer};
+use journal::{Batch, ClassTable, Journal as _, Outcome, Retention, RootKey, SLOTS_MAX, Sealer};
 use ruma::signatures::Ed25519KeyPair;
 use ruma::{OwnedServerName, RoomVersionId};
 use tokio::sync::Semaphore;
@@ -97,6 +97,7 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     let data = &config.server.data;
     std::fs::create_dir_all(data).map_err(at(data))?;
 
+    check_slots(&config)?;
     let sealer = Sealer::new(root_key::open_keyring(&config, root_key.clone())?, classes(&config));
     let hub = Hub::default();
     let waker = hub.clone();
@@ -149,6 +150,25 @@ pub async fn open(config: Config, clock: Clock, root_key: Option<RootKey>) -> Re
     };
     app.run(engine::account::ensure_senders).await.map_err(unusable)?;
     Ok(app)
+}
+
+/// Whether the keyring can hold a key for every slot of every class, also when all of them are in use.
+fn check_slots(config: &Config) -> Result<(), StartError> {
+    let lifetimes_ms = engine::lifetimes_ms(config.retention.lifetime.as_ms());
+    let classes = u64::try_from(lifetimes_ms.len()).unwrap_or(u64::MAX);
+    let total_ms = lifetimes_ms.iter().fold(0_u64, |total_ms, lifetime_ms| total_ms.saturating_add(*lifetime_ms));
+    // One more that has begun and one that is about to, of each class.
+    let spare = u64::from(SLOTS_MAX).saturating_sub(classes.saturating_mul(2)).max(1);
+    let least_ms = total_ms.div_ceil(spare);
+    if config.retention.slot.as_ms() < least_ms {
+        return Err(StartError::Mismatch(format!(
+            "retention.slot is too short for a retention.lifetime of {}: the keyring has a key for each slot of each class, {SLOTS_MAX} at most; \
+             set it to \"{}s\" or longer",
+            config.retention.lifetime,
+            least_ms.div_ceil(1_000)
+        )));
+    }
+    Ok(())
 }
 
 /// The clients for calls to addresses that the operator names, and to those that users name.

@@ -19,6 +19,7 @@ use crate::{ClassTable, Epoch, NameKey, Timestamp, seal::SealKey};
 mod file;
 mod root;
 
+pub use file::SLOTS_MAX;
 use file::SlotFile;
 pub use root::{RootKey, RootKeyError};
 

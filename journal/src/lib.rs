@@ -42,7 +42,7 @@ pub use batch::{
 pub use digest::Digest;
 pub use epoch::{Class, ClassTable, Earlier, Epoch, Retention};
 pub use key::{Component, Key, KeyError, KeyReader, KeyWriter, Prefix};
-pub use keyring::{Keyring, KeyringError, MediaKey, RootKey, RootKeyError};
+pub use keyring::{Keyring, KeyringError, MediaKey, RootKey, RootKeyError, SLOTS_MAX};
 pub use memory::{MemoryJournal, MemoryView};
 pub use name::{Name, NameKey};
 pub use row::{RawRow, Row};

@@ -167,7 +167,7 @@ async fn receive(app: &App, request: StreamRequest, media_id: String, reserved: 
     let told = request.parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     app.read(|cx| media::check_upload(cx, &user_id, told.unwrap_or(0)))?;
 
-    let mut upload = app.media.begin().await?;
+    let mut upload = app.media.begin(&user_id).await?;
     let mut body = request.body;
     loop {
         let frame = tokio::time::timeout(UPLOAD_PAUSE_MAX, body.frame()).await.map_err(|_| ApiError::too_slow())?;
@@ -178,6 +178,7 @@ async fn receive(app: &App, request: StreamRequest, media_id: String, reserved: 
         upload.write(bytes).await?;
     }
     let finished = upload.finish().await?;
+    StreamRequest::authenticate_again(app, &request.parts).await?;
     let file = finished.file(content_type, filename.as_deref().map(short));
     let command = CompleteUpload { user_id, media_id, reserved, file, completed: finished.completed };
     app.run(|cx| media::complete_upload(cx, &command)).await?;

@@ -58,7 +58,7 @@ async fn put_picture(
     if app.read(|cx| media::check_upload(cx, &user_id, size)).is_err() {
         return Ok(None);
     }
-    let mut upload = app.media.begin().await?;
+    let mut upload = app.media.begin(&user_id).await?;
     upload.write(&picture.bytes).await?;
     let finished = upload.finish().await?;
     let media_id = app.entropy.id(MEDIA_ID_LENGTH);

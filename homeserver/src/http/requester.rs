@@ -78,6 +78,16 @@ pub type RawRequest = Incoming<Bytes>;
 /// A request whose body is still arriving.
 pub type StreamRequest = Incoming<Body>;
 
+impl StreamRequest {
+    /// Asks once more who asks: the account or the device may have gone while the body came.
+    ///
+    /// # Errors
+    /// 401, as before a call is handled.
+    pub async fn authenticate_again(app: &App, parts: &Parts) -> Result<(), ApiError> {
+        authenticate(app, parts, Access::Required, false).await.map(drop)
+    }
+}
+
 impl<B> Incoming<B> {
     /// Who asks.
     ///
@@ -182,7 +192,14 @@ fn query_param(parts: &Parts, name: &str) -> Option<String> {
 /// The id of the platform API's key that came with a request, if it is for `scope`.
 pub(super) fn platform_key(app: &App, parts: &Parts, scope: Scope) -> Result<String, ApiError> {
     let key = access_token(parts).filter(|token| !token.is_empty()).ok_or_else(ApiError::missing_token)?;
-    Ok(app.read(|cx| platform::check_platform_key(cx, &Secret::new(key), scope))?.id)
+    let found = app.read(|cx| platform::check_platform_key(cx, &Secret::new(key), scope));
+    found.map(|row| row.id).map_err(|error| {
+        if error.errcode() != "M_UNKNOWN_TOKEN" {
+            return error;
+        }
+        let message = "this is no key of the platform API (any more): `vestibule keys create` makes one";
+        ApiError::new(StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN", message)
+    })
 }
 
 /// Who asks, as the access token says; an application service may speak for a user and a device in its namespace

@@ -9,8 +9,11 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams, Request, State};
 use axum::response::Response;
 use axum::routing::any;
+use engine::Requester;
 use futures_util::future::BoxFuture;
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use journal::Journal as _;
 use ruma::api::path_builder::PathBuilder as _;
 use ruma::api::{IncomingRequest, OutgoingResponseExt as _};
 
@@ -233,11 +236,8 @@ impl Place {
         let app = self.app.clone();
         let address = client_address(&app, &parts);
 
-        let authenticated = match endpoint.access {
-            Access::Platform(scope) => platform_key(&app, &parts, scope).map(|key| (None, Some(key))),
-            access => authenticate(&app, &parts, access, endpoint.even_locked).await.map(|requester| (requester, None)),
-        };
-        let (requester, platform_key) = match authenticated {
+        let known = *app.journal.watch().borrow();
+        let (requester, platform_key) = match endpoint.authenticate(&app, &parts).await {
             Ok(authenticated) => authenticated,
             // Guessing tokens costs as much as guessing passwords.
             Err(error) => return app.count(None, address).and(Err(error)),
@@ -261,8 +261,22 @@ impl Place {
                 let body = app.bodies.collect(&parts.headers, body, endpoint.body_bytes_max).await?;
                 check_text(&body)?;
                 check_depth(&body)?;
+                // Whose account or device has gone while the body came leaves nothing behind any more.
+                if *app.journal.watch().borrow() != known {
+                    endpoint.authenticate(&app, &parts).await?;
+                }
                 handler(app, Incoming { parts, params, body, requester, platform_key, address }).await
             }
+        }
+    }
+}
+
+impl Endpoint {
+    /// Who asks, or with which key of the platform API.
+    async fn authenticate(&self, app: &App, parts: &Parts) -> Result<(Option<Requester>, Option<String>), ApiError> {
+        match self.access {
+            Access::Platform(scope) => platform_key(app, parts, scope).map(|key| (None, Some(key))),
+            access => authenticate(app, parts, access, self.even_locked).await.map(|requester| (requester, None)),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! folder's name alone.
 
 mod bucket;
+mod turns;
 mod upload;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,6 @@ use journal::xchacha::SealError;
 use journal::{ClassTable, Epoch, Timestamp};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
-use tokio::sync::Semaphore;
 
 pub use bucket::Bucket;
 pub use upload::{Finished, Upload};
@@ -80,7 +80,7 @@ struct Inner {
     clock: Clock,
     entropy: Entropy,
     tasks: Tasks,
-    uploads: Arc<Semaphore>,
+    uploads: turns::Turns,
     /// Uploads that are under way, by where they lie meanwhile.
     incoming: Mutex<BTreeSet<Path>>,
 }
@@ -104,7 +104,7 @@ impl MediaStore {
         tasks: Tasks,
     ) -> Result<Self, StoreError> {
         place.settle().await?;
-        let uploads = Arc::new(Semaphore::new(UPLOADS_BYTES_MAX / place.part_bytes));
+        let uploads = turns::Turns::new(UPLOADS_BYTES_MAX / place.part_bytes);
         let incoming = Mutex::default();
         Ok(Self(Arc::new(Inner { place, classes, clock, entropy, tasks, uploads, incoming })))
     }

@@ -71,7 +71,12 @@ async fn the_python_module_provisions() {
     }
     platform.call(Method::DELETE, "/hosts/ada", Value::Null).await.ok();
     let mut command = Command::new("python3");
-    command.arg(script("vestibule.py")).env("VESTIBULE", &server.base).env("VESTIBULE_KEY", &platform.key);
+    let folder = tempfile::tempdir().expect("a folder");
+    command
+        .arg(script("vestibule.py"))
+        .current_dir(folder.path())
+        .env("VESTIBULE", &server.base)
+        .env("VESTIBULE_KEY", &platform.key);
     let told = run(command).await;
     for who in ["host", "invitee"] {
         works(&server, &told[who]).await;

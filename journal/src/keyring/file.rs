@@ -30,7 +30,7 @@ const SLOT_BYTES: usize = 128;
 const GROW_SLOTS: u32 = 64;
 /// Live epochs at most (32 MiB of slots): 150 classes of a day in slots of a minute, or ten times as many in slots of ten minutes. (A class
 /// of a month counts as thirty.)
-const SLOTS_MAX: u32 = 262_144;
+pub const SLOTS_MAX: u32 = 262_144;
 
 type Secret = Zeroizing<[u8; 32]>;
 /// What a file holds: itself, the data key, and the keys of the live epochs.

@@ -11,6 +11,9 @@ export class Refused extends Error {
     }
 }
 
+/** Credentials came, and nothing can be done with them. */
+const UNUSABLE = 422;
+
 /** Fetches credentials with the page's own cookies. POST, since every answer mints a single-use token. */
 export async function fetchCredentials(url: string): Promise<Credentials> {
     let response: Response;
@@ -28,7 +31,12 @@ export async function fetchCredentials(url: string): Promise<Credentials> {
     return (await response.json()) as Credentials;
 }
 
-/** Only what the frame needs crosses to it; anything else the back end answered stays in the page. */
+/** Only what the frame needs crosses to it; anything else the back end answered stays in the page. What is missing is said to the developer, by its name. */
 export function pick({ user_id, login_token, recovery_key }: Credentials): Credentials {
+    for (const [name, value] of Object.entries({ user_id, login_token, recovery_key })) {
+        if (typeof value === "string" && value) continue;
+        console.error(`vestibule: the credentials have no ${name}: see "A page gets" in docs/platform.md`);
+        throw new Refused(UNUSABLE);
+    }
     return { user_id, login_token, recovery_key };
 }

@@ -33,7 +33,7 @@ fn content(size: usize) -> Vec<u8> {
 }
 
 async fn upload(store: &MediaStore, content: &[u8], piece: usize) -> Finished {
-    let mut upload = store.begin().await.expect("begins");
+    let mut upload = store.begin(ruma::user_id!("@ada:example.org")).await.expect("begins");
     for piece in content.chunks(piece.max(1)) {
         upload.write(piece).await.expect("writes");
     }
@@ -105,7 +105,7 @@ fn seal_boundary(chunks: usize) -> usize {
 #[tokio::test]
 async fn what_is_interrupted_or_refused_leaves_nothing() {
     let Rig { folder, clock, tasks, store } = rig().await;
-    let mut interrupted = store.begin().await.expect("begins");
+    let mut interrupted = store.begin(ruma::user_id!("@ada:example.org")).await.expect("begins");
     interrupted.write(&content(3 * 1024 * 1024)).await.expect("writes");
     assert_eq!(files(folder.path()).len(), 1, "it was on its way");
     drop(interrupted);
@@ -114,7 +114,7 @@ async fn what_is_interrupted_or_refused_leaves_nothing() {
     assert_eq!(files(folder.path()), Vec::<std::path::PathBuf>::new());
 
     // Killed in the middle: the next start clears it away.
-    let mut killed = store.begin().await.expect("begins");
+    let mut killed = store.begin(ruma::user_id!("@ada:example.org")).await.expect("begins");
     killed.write(&content(3 * 1024 * 1024)).await.expect("writes");
     std::mem::forget(killed);
     assert_eq!(files(folder.path()).len(), 1);

@@ -1,25 +1,24 @@
 //! A file on its way in: sealed chunk by chunk, sent part by part, moved to its slot when it is whole.
 
-use std::sync::Arc;
-
 use engine::class;
 use engine::media::{FileKey, StoredFile};
 use journal::Timestamp;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
-use tokio::sync::OwnedSemaphorePermit;
+use ruma::UserId;
 
+use super::turns::Turn;
 use super::{MediaStore, StoreError, first_line};
 use crate::media::place::INCOMING;
 use crate::media::seal::{CHUNK_BYTES, Chunks, SEALED_BYTES};
 
 impl MediaStore {
-    /// Begins an upload; waits while too many are under way. Dropped before its end, it leaves nothing.
+    /// Begins an upload of `user_id`'s; waits while too many are under way, of theirs or in all. Dropped before its end, it leaves nothing.
     ///
     /// # Errors
     /// [`StoreError::Ending`].
-    pub async fn begin(&self) -> Result<Upload, StoreError> {
-        let turn = Arc::clone(&self.0.uploads).acquire_owned().await.map_err(|_| StoreError::Ending)?;
+    pub async fn begin(&self, user_id: &UserId) -> Result<Upload, StoreError> {
+        let turn = self.0.uploads.take(user_id).await?;
         let name = self.0.entropy.id(32);
         let key = FileKey::new(self.0.entropy.bytes());
         Ok(Upload {
@@ -47,7 +46,7 @@ pub struct Upload {
     sealed: Vec<u8>,
     next_chunk: u64,
     size: u64,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 impl std::fmt::Debug for Upload {

@@ -200,7 +200,7 @@ export class Session {
         this.stopClient();
         const refused = error instanceof CredentialsRefused ? error.status : undefined;
         const loginRefused = error instanceof RequestFailed && error.status === 403;
-        if (loginRefused || refused === 401 || refused === 403 || refused === 404 || refused === 410) {
+        if (loginRefused || refused === 401 || refused === 403 || refused === 404 || refused === 410 || refused === 422) {
             this.phase.value = { kind: "over" };
             return;
         }
