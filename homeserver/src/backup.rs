@@ -156,7 +156,7 @@ pub fn restore(config: &Config, root_key: &RootKey, folder: &Path, progress: &dy
     if journal.exists() {
         return Err(wrong(
             &journal,
-            "there is a journal: stop the server and move the journal and the media folder away first; the keyring stays",
+            "there is a journal: stop the server and move it away first, and the media folder with it; the keyring stays",
         ));
     }
     fs::create_dir_all(data).map_err(at(data))?;

@@ -124,7 +124,7 @@ pub fn prove(journal: &RocksJournal, what: &What, places: &Places, progress: &dy
     search.report.keys = search.tracer.keys();
     let mut roots = vec![places.data.clone()];
     if let Home::Folder(folder) = places.media.home()
-        && !crate::backup::is_inside(folder, &places.data)
+        && !folder.starts_with(&places.data)
     {
         roots.push(folder.clone());
     }

@@ -97,14 +97,11 @@ impl Store {
         let latest_ms = AtomicU64::new(0);
         let mut store = Self { db, path: path.to_owned(), families, buckets, sealer, scrubbed, destroyed, latest_ms };
         store.check_form()?;
-        let latest_ms = store.read_latest()?;
-        store.latest_ms = AtomicU64::new(latest_ms);
-        // A clock that was set back is not believed.
-        let now = options.now.max(Timestamp::from_ms(latest_ms));
-        store.adopt_lifetimes(now)?;
+        store.latest_ms = AtomicU64::new(store.read_latest()?);
+        store.adopt_lifetimes(options.now)?;
         let buckets = ids.into_iter().map(|id| store.read_bucket(id)).collect::<Result<_, _>>()?;
         store.set_buckets(newest_first(buckets));
-        store.note_destroyed(now);
+        store.note_destroyed(options.now);
         let head = store.head()?;
         Ok((store, head))
     }
